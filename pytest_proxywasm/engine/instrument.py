@@ -1,0 +1,423 @@
+"""Rewrites a guest so that both engines count and limit it alike; knows no engine, and nothing of what it computes.
+
+What the rewritten module adds, all behind the guest's own functions, whose indices stay as they are:
+
+- a budget: a counter taken down at every function entry and loop head, and `unreachable` when it runs out;
+- ``memory.grow`` answers -1 beyond the cap of the instance;
+- each exported function twice: ``o<n>`` fills the budget first (outermost calls), ``i<n>`` does not (nested calls);
+- the start function as export ``s``, because the limits must be set before it runs;
+- imported memories and tables as definitions, because the host provides them anyway;
+- with ``window``: every import becomes a function without parameters and results, behind a wrapper that stores the
+  arguments in the one-page memory ``w`` and reads the result from it.
+
+Imports are renamed ``h.<n>`` so that importing the same function twice is no special case.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from .binary import ModuleInfo, Reader, Section, byte_vector, read_module, signed, unsigned
+from .interface import DEFAULT_BUDGET, DEFAULT_MAX_MEMORY, PAGE, BadModule, FunctionType
+from .opcodes import interesting
+
+__all__ = [
+    "ARGUMENTS",
+    "FORMAT",
+    "RESULT",
+    "Instrumented",
+    "instrument",
+    "locate",
+    "original_offset",
+]
+
+FORMAT = 1
+"""Version of the rewriting: part of the key of cached compiled modules."""
+
+RESULT = 8
+ARGUMENTS = 16
+"""Offsets in the window: a flag that the host function came back, the result, the arguments (8 bytes each)."""
+
+_CODES = {"i32": 0x7F, "i64": 0x7E, "f32": 0x7D, "f64": 0x7C, "v128": 0x7B, "funcref": 0x70, "externref": 0x6F}
+_LOAD = {"i32": 0x28, "i64": 0x29, "f32": 0x2A, "f64": 0x2B}
+_STORE = {"i32": 0x36, "i64": 0x37, "f32": 0x38, "f64": 0x39}
+_END = b"\x0b"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrumented:
+    """The rewritten module, and where in it each of the guest's own function bodies starts (the map for offsets)."""
+
+    wasm: bytes
+    starts: array[int]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Indices of what is added, and how the guest's own indices map."""
+
+    imported: int
+    window: bool
+    own: int
+    charge: bytes
+    grow: bytes
+
+    def function(self, index: int) -> int:
+        """Index to use where the guest names a function: imports go through their wrapper."""
+        return self.own + index if self.window and index < self.imported else index
+
+
+def _plan(info: ModuleInfo, window: bool) -> _Plan:
+    imported = len(info.imported_functions)
+    own = imported + len(info.functions)
+    added = own + (imported if window else 0)
+    budget = unsigned(info.global_count)
+    take = b"\x23" + budget + b"\x42\x01\x7d\x24" + budget
+    stop_if_empty = b"\x23" + budget + b"\x42\x00\x53\x04\x40\x00\x0b"
+    return _Plan(imported, window, own, take + stop_if_empty, b"\x10" + unsigned(added))
+
+
+def _edits(
+    data: bytes, start: int, end: int, plan: _Plan
+) -> list[tuple[int, int, bytes]]:
+    """What to change in one body, which starts with its locals: (from, to, new bytes), in order."""
+    reader = Reader(data, start, end, "a function body")
+    for _ in range(reader.count()):
+        reader.unsigned()
+        reader.byte()
+    edits = [(reader.pos, reader.pos, plan.charge)]
+    for code, at, after, value in interesting(data, reader.pos, end, plan.imported if plan.window else 0):
+        if code == 0x03:
+            if data[at + 1] in (0x63, 0x64):
+                raise BadModule(
+                    "this module uses the WebAssembly proposal 'function references' "
+                    f"(block type at offset {at:#x}), which is not supported: build the filter without it"
+                )
+            edits.append((after, after, plan.charge))
+        elif code == 0x40:
+            if value == 0:
+                edits.append((at, after, plan.grow))
+        else:
+            target = plan.function(value)
+            if target != value:
+                edits.append((at, after, bytes((code,)) + unsigned(target)))
+    return edits
+
+
+def _apply(data: bytes, start: int, end: int, edits: list[tuple[int, int, bytes]]) -> bytes:
+    parts: list[bytes] = []
+    pos = start
+    for low, high, new in edits:
+        parts.append(data[pos:low])
+        parts.append(new)
+        pos = high
+    parts.append(data[pos:end])
+    return b"".join(parts)
+
+
+def original_offset(
+    wasm: bytes, info: ModuleInfo, window: bool, function: int, body_offset: int
+) -> tuple[int, int]:
+    """Offset in the original module of an offset into the rewritten body of a function, and where that body starts."""
+    plan = _plan(info, window)
+    section = info.section(10)
+    if section is None:
+        raise IndexError(function)
+    reader = Reader(wasm, section.start, section.end, "the code section")
+    reader.unsigned()
+    for _ in range(function - plan.imported):
+        reader.pos += reader.unsigned()
+    size = reader.unsigned()
+    start, end = reader.pos, reader.pos + size
+    shift = 0
+    for low, high, new in _edits(wasm, start, end, plan):
+        new_low = low - start + shift
+        if body_offset < new_low:
+            break
+        if body_offset < new_low + len(new):
+            return low, start
+        shift += len(new) - (high - low)
+    return min(start + body_offset - shift, end), start
+
+
+def locate(starts: array[int], offset: int) -> tuple[int, int]:
+    """Which of the guest's own functions an offset of the rewritten module lies in, and how far into its body."""
+    index = bisect_right(starts, offset) - 1
+    return index, offset - starts[index] if index >= 0 else -1
+
+
+def _vector(items: list[bytes]) -> bytes:
+    return unsigned(len(items)) + b"".join(items)
+
+
+def _section(number: int, payload: bytes) -> bytes:
+    return bytes((number,)) + byte_vector(payload)
+
+
+def _function_type(kind: FunctionType) -> bytes:
+    return (
+        b"\x60"
+        + byte_vector(bytes(_CODES[t] for t in kind.params))
+        + byte_vector(bytes(_CODES[t] for t in kind.results))
+    )
+
+
+def _append(wasm: bytes, section: Section | None, items: list[bytes]) -> bytes:
+    """A section's vector with items added behind."""
+    if section is None:
+        return _vector(items)
+    reader = Reader(wasm, section.start, section.end)
+    count = reader.unsigned()
+    return unsigned(count + len(items)) + wasm[reader.pos : section.end] + b"".join(items)
+
+
+def _wrapper(kind: FunctionType, target: int, memory: int) -> bytes:
+    """Body that hands one import its arguments through the window."""
+
+    def access(code: int, offset: int) -> bytes:
+        return bytes((code, 0x40)) + unsigned(memory) + unsigned(offset) if memory else bytes((code, 0)) + unsigned(offset)
+
+    out = [b"\x00\x41\x00\x41\x00", access(0x36, 0)]
+    for number, param in enumerate(kind.params):
+        out += [b"\x41\x00\x20", unsigned(number), access(_STORE[param], ARGUMENTS + 8 * number)]
+    out += [b"\x10", unsigned(target), b"\x41\x00", access(0x28, 0), b"\x45\x04\x40\x00\x0b"]
+    for result in kind.results:
+        out += [b"\x41\x00", access(_LOAD[result], RESULT)]
+    return b"".join((*out, _END))
+
+
+def _thunk(parameters: int, target: int, budget: int) -> bytes:
+    """Body that fills the budget and calls on."""
+    fill = b"\x00\x23" + unsigned(budget + 1) + b"\x24" + unsigned(budget)
+    return fill + b"".join(b"\x20" + unsigned(n) for n in range(parameters)) + b"\x10" + unsigned(target) + _END
+
+
+_CONSTANT_ONE = {0x6A, 0x6B, 0x6C, 0x7C, 0x7D, 0x7E}
+
+
+def _expression(reader: Reader, plan: _Plan) -> bytes:
+    """A constant expression, with functions renamed."""
+    out: list[bytes] = []
+    while True:
+        at = reader.pos
+        code = reader.byte()
+        if code == 0x0B:
+            return b"".join((*out, _END))
+        if code == 0xD2:
+            out.append(b"\xd2" + unsigned(plan.function(reader.unsigned())))
+            continue
+        if code in (0x41, 0x42, 0x23, 0xD0):
+            while reader.byte() > 0x7F:
+                pass
+        elif code == 0x43:
+            reader.bytes(4)
+        elif code == 0x44:
+            reader.bytes(8)
+        elif code == 0xFD and reader.unsigned() == 12:
+            reader.bytes(16)
+        elif code not in _CONSTANT_ONE:
+            raise reader.bad(f"unknown instruction {code:#04x} of a constant expression", at)
+        out.append(reader.data[at : reader.pos])
+
+
+def _globals(reader: Reader, plan: _Plan) -> list[bytes]:
+    out = []
+    for _ in range(reader.count()):
+        at = reader.pos
+        if reader.byte() not in _CODES.values():
+            raise reader.bad("a global of an unknown type", at)
+        reader.byte()
+        head = reader.data[at : reader.pos]
+        out.append(head + _expression(reader, plan))
+    return out
+
+
+def _elements(reader: Reader, plan: _Plan) -> list[bytes]:
+    out = []
+    for _ in range(reader.count()):
+        at = reader.pos
+        flags = reader.unsigned()
+        if flags > 7:
+            raise reader.bad(f"unknown flags {flags} of a segment", at)
+        parts = [unsigned(flags)]
+        if not flags & 1:
+            if flags & 2:
+                parts.append(unsigned(reader.unsigned()))
+            parts.append(_expression(reader, plan))
+        if flags & 3:
+            parts.append(reader.bytes(1))
+        count = reader.count()
+        parts.append(unsigned(count))
+        if flags & 4:
+            parts += [_expression(reader, plan) for _ in range(count)]
+        else:
+            parts += [unsigned(plan.function(reader.unsigned())) for _ in range(count)]
+        out.append(b"".join(parts))
+    return out
+
+
+def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = False) -> Instrumented:
+    """Rewrite a module as the docstring of this file says; `BadModule` names what cannot be rewritten."""
+    info = read_module(wasm) if info is None else info
+    plan = _plan(info, window)
+    imports = info.imported_functions
+    import_types = [info.types[entry.type_index] for entry in imports]
+    has_memory = bool(info.memories)
+    types = len(info.types)
+    nothing, grow_type, configure_type, left_type = types, types + 1, types + 2, types + 3
+    budget = info.global_count
+    window_index = len(info.memories)
+
+    new_functions: list[int] = []
+    bodies: list[bytes] = []
+    exports: list[bytes] = []
+
+    def add(type_index: int, body: bytes) -> int:
+        new_functions.append(type_index)
+        bodies.append(byte_vector(body))
+        return plan.own + len(new_functions) - 1
+
+    def export(name: str, kind: int, index: int) -> None:
+        exports.append(byte_vector(name.encode()) + bytes((kind,)) + unsigned(index))
+
+    if window:
+        for number, (entry, kind) in enumerate(zip(imports, import_types)):
+            add(entry.type_index, _wrapper(kind, number, window_index))
+        export("w", 2, window_index)
+    if has_memory:
+        # -1 when delta > cap - size, which never underflows: instances whose memory starts above the cap are refused.
+        room = b"\x20\x00\x23" + unsigned(budget + 2) + b"\x3f\x00\x6b\x4b"
+        add(grow_type, b"\x00" + room + b"\x04\x7f\x41\x7f\x05\x20\x00\x40\x00\x0b" + _END)
+    else:
+        add(grow_type, b"\x00\x41\x7f" + _END)
+    sets = b"\x20\x00\x24" + unsigned(budget + 1) + b"\x20\x00\x24" + unsigned(budget)
+    export("c", 0, add(configure_type, b"\x00" + sets + b"\x20\x01\x24" + unsigned(budget + 2) + _END))
+    export("b", 0, add(left_type, b"\x00\x23" + unsigned(budget) + _END))
+    memory = info.memory_index
+    if memory is not None:
+        export("m", 2, memory)
+    type_indices = [entry.type_index for entry in imports] + info.functions
+    for number, (_, kind_name, index) in enumerate(info.exports):
+        if kind_name == "function":
+            target = plan.function(index)
+            export(f"i{number}", 0, target)
+            type_index = type_indices[index]
+            export(f"o{number}", 0, add(type_index, _thunk(len(info.types[type_index].params), target, budget)))
+    if info.start is not None:
+        export("s", 0, add(nothing, _thunk(0, plan.function(info.start), budget)))
+
+    return _assemble(
+        wasm,
+        info,
+        plan,
+        _section(
+            1,
+            _append(
+                wasm,
+                info.section(1),
+                [
+                    _function_type(FunctionType((), ())),
+                    _function_type(FunctionType(("i32",), ("i32",))),
+                    _function_type(FunctionType(("i64", "i32"), ())),
+                    _function_type(FunctionType((), ("i64",))),
+                ],
+            ),
+        ),
+        _section(
+            2,
+            _vector(
+                [
+                    b"\x01h" + byte_vector(str(n).encode()) + b"\x00" + unsigned(nothing if window else e.type_index)
+                    for n, e in enumerate(imports)
+                ]
+            ),
+        ),
+        [unsigned(index) for index in new_functions],
+        bodies,
+        exports,
+    )
+
+
+def _assemble(
+    wasm: bytes,
+    info: ModuleInfo,
+    plan: _Plan,
+    type_section: bytes,
+    import_section: bytes,
+    functions: list[bytes],
+    bodies: list[bytes],
+    exports: list[bytes],
+) -> Instrumented:
+    memories = [memory.raw for memory in info.memories]
+    if plan.window:
+        memories.append(b"\x01\x01\x01")
+    section = info.section(6)
+    own_globals = _globals(Reader(wasm, section.start, section.end, "the global section"), plan) if section else []
+    added_globals = [
+        b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + _END,
+        b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + _END,
+        b"\x7f\x01\x41" + signed(DEFAULT_MAX_MEMORY // PAGE) + _END,
+    ]
+    head = [
+        b"\0asm\x01\0\0\0",
+        type_section,
+        import_section,
+        _section(3, _append(wasm, info.section(3), functions)),
+    ]
+    if info.tables:
+        head.append(_section(4, _vector(info.tables)))
+    if memories:
+        head.append(_section(5, _vector(memories)))
+    tags = info.section(13)
+    if tags is not None:
+        head.append(_section(13, wasm[tags.start : tags.end]))
+    head.append(_section(6, _vector(own_globals + added_globals)))
+    head.append(_section(7, _vector(exports)))
+    elements = info.section(9)
+    if elements is not None:
+        segments = _elements(Reader(wasm, elements.start, elements.end, "the element section"), plan)
+        head.append(_section(9, _vector(segments)))
+    count = info.section(12)
+    if count is not None:
+        head.append(_section(12, wasm[count.start : count.end]))
+    code, starts = _code(wasm, info, plan, bodies, sum(map(len, head)))
+    head.append(code)
+    data = info.section(11)
+    if data is not None:
+        head.append(_section(11, wasm[data.start : data.end]))
+    return Instrumented(b"".join(head), starts)
+
+
+def _code(
+    wasm: bytes, info: ModuleInfo, plan: _Plan, added: list[bytes], offset: int
+) -> tuple[bytes, array[int]]:
+    """The code section, and where its first bodies (the guest's own) start in the whole module."""
+    parts = [unsigned(len(info.functions) + len(added))]
+    starts = array("I")
+    section = info.section(10)
+    pos = len(parts[0])
+    if section is not None:
+        reader = Reader(wasm, section.start, section.end, "the code section")
+        count = reader.count()
+        if count != len(info.functions):
+            raise reader.bad(f"{count} function bodies for {len(info.functions)} functions")
+        for _ in range(count):
+            size = reader.unsigned()
+            start = reader.pos
+            if size > reader.end - start:
+                raise reader.bad(f"a function body of {size} bytes with {reader.end - start} left")
+            reader.pos = end = start + size
+            body = _apply(wasm, start, end, _edits(wasm, start, end, plan))
+            length = unsigned(len(body))
+            starts.append(pos + len(length))
+            parts += (length, body)
+            pos += len(length) + len(body)
+        if reader.pos != reader.end:
+            raise reader.bad(f"{reader.end - reader.pos} bytes too many")
+    payload = b"".join(parts + added)
+    prefix = b"\x0a" + unsigned(len(payload))
+    base = offset + len(prefix)
+    return prefix + payload, array("I", [base + start for start in starts])
+
