@@ -58,7 +58,9 @@ class ModuleCache:
         except OSError:
             return None
         head = len(_MAGIC) + 32
-        if content[: len(_MAGIC)] != _MAGIC or content[len(_MAGIC) : head] != _checksum(key, memoryview(content)[head:]):
+        if content[: len(_MAGIC)] != _MAGIC or content[len(_MAGIC) : head] != _checksum(
+            key, memoryview(content)[head:]
+        ):
             return None
         if time.time() - status.st_mtime > _DAY:
             with contextlib.suppress(OSError):

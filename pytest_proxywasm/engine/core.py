@@ -67,7 +67,9 @@ _TEXTS = {
 class CompiledModule:
     """A module as compiled by one engine: its bytes, what they declare, and the engine's native module."""
 
-    def __init__(self, wasm: bytes, sha256: str, info: ModuleInfo, native: Any, starts: array[int], window: bool) -> None:
+    def __init__(
+        self, wasm: bytes, sha256: str, info: ModuleInfo, native: Any, starts: array[int], window: bool
+    ) -> None:
         self.wasm = wasm
         self.sha256 = sha256
         self.info = info
@@ -84,7 +86,9 @@ class CompiledModule:
         self._window = window
         self._symbols: Symbols | None = None
 
-    def functions(self, offered: Mapping[tuple[str, str], HostFunction]) -> list[tuple[HostFunction, FunctionType]]:
+    def functions(
+        self, offered: Mapping[tuple[str, str], HostFunction]
+    ) -> list[tuple[HostFunction, FunctionType]]:
         """The host function of every imported function, in order; `LinkError` when one is missing or mistyped."""
         found: list[tuple[HostFunction, FunctionType]] = []
         for entry in self.imports:
@@ -179,7 +183,9 @@ def _near(entry: ImportType, offered: Mapping[tuple[str, str], HostFunction]) ->
     others = [module for module, name in offered if name == entry.name]
     if others:
         return f"; it offers {others[0]}.{entry.name}"
-    close = difflib.get_close_matches(entry.name, [name for module, name in offered if module == entry.module], 1)
+    close = difflib.get_close_matches(
+        entry.name, [name for module, name in offered if module == entry.module], 1
+    )
     return f"; did you mean {entry.module}.{close[0]}?" if close else ""
 
 
@@ -213,7 +219,9 @@ def check_callable(kind: FunctionType) -> None:
     """`TypeError` for a function whose values cannot be passed to or from Python."""
     strange = [t for t in kind.params + kind.results if t not in _NUMERIC]
     if strange:
-        raise TypeError(f"a function of type {kind} cannot be called: Python has no values of type {strange[0]}")
+        raise TypeError(
+            f"a function of type {kind} cannot be called: Python has no values of type {strange[0]}"
+        )
 
 
 def signed_arguments(kind: FunctionType, args: tuple[Any, ...]) -> list[Any]:
@@ -231,12 +239,19 @@ def _signed_i64(value: int) -> int:
     return ((value & 0xFFFFFFFFFFFFFFFF) ^ 0x8000000000000000) - 0x8000000000000000
 
 
-_SIGNED: dict[str, Callable[[Any], Any]] = {"i32": _signed_i32, "i64": _signed_i64, "f32": float, "f64": float}
+_SIGNED: dict[str, Callable[[Any], Any]] = {
+    "i32": _signed_i32,
+    "i64": _signed_i64,
+    "f32": float,
+    "f64": float,
+}
 
 
 def closed() -> InstanceClosed:
     """What using a closed instance raises."""
-    return InstanceClosed("this instance is closed: its memory is gone and its functions cannot be called any more")
+    return InstanceClosed(
+        "this instance is closed: its memory is gone and its functions cannot be called any more"
+    )
 
 
 class CompilingEngine(ABC):
@@ -336,7 +351,11 @@ class CompilingEngine(ABC):
             kept = self.cache is not None and not self.cache.problem
             self.on_compile(
                 f"compiling {name or 'a module'} ({len(wasm) / 1e6:.1f} MB) with {self.name}, "
-                + (f"once: about {seconds:.0f} s" if kept else f"about {seconds:.0f} s, each time: {self._why_uncached()}")
+                + (
+                    f"once: about {seconds:.0f} s"
+                    if kept
+                    else f"about {seconds:.0f} s, each time: {self._why_uncached()}"
+                )
             )
         rewritten = rewriting.instrument(wasm, info, window=self.window)
         native = self.compile(rewritten.wasm)

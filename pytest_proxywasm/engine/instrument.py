@@ -40,7 +40,15 @@ RESULT = 8
 ARGUMENTS = 16
 """Offsets in the window: a flag that the host function came back, the result, the arguments (8 bytes each)."""
 
-_CODES = {"i32": 0x7F, "i64": 0x7E, "f32": 0x7D, "f64": 0x7C, "v128": 0x7B, "funcref": 0x70, "externref": 0x6F}
+_CODES = {
+    "i32": 0x7F,
+    "i64": 0x7E,
+    "f32": 0x7D,
+    "f64": 0x7C,
+    "v128": 0x7B,
+    "funcref": 0x70,
+    "externref": 0x6F,
+}
 _LOAD = {"i32": 0x28, "i64": 0x29, "f32": 0x2A, "f64": 0x2B}
 _STORE = {"i32": 0x36, "i64": 0x37, "f32": 0x38, "f64": 0x39}
 _END = b"\x0b"
@@ -79,9 +87,7 @@ def _plan(info: ModuleInfo, window: bool) -> _Plan:
     return _Plan(imported, window, own, take + stop_if_empty, b"\x10" + unsigned(added))
 
 
-def _edits(
-    data: bytes, start: int, end: int, plan: _Plan
-) -> list[tuple[int, int, bytes]]:
+def _edits(data: bytes, start: int, end: int, plan: _Plan) -> list[tuple[int, int, bytes]]:
     """What to change in one body, which starts with its locals: (from, to, new bytes), in order."""
     reader = Reader(data, start, end, "a function body")
     for _ in range(reader.count()):
@@ -177,7 +183,11 @@ def _wrapper(kind: FunctionType, target: int, memory: int) -> bytes:
     """Body that hands one import its arguments through the window."""
 
     def access(code: int, offset: int) -> bytes:
-        return bytes((code, 0x40)) + unsigned(memory) + unsigned(offset) if memory else bytes((code, 0)) + unsigned(offset)
+        return (
+            bytes((code, 0x40)) + unsigned(memory) + unsigned(offset)
+            if memory
+            else bytes((code, 0)) + unsigned(offset)
+        )
 
     out = [b"\x00\x41\x00\x41\x00", access(0x36, 0)]
     for number, param in enumerate(kind.params):
@@ -191,7 +201,9 @@ def _wrapper(kind: FunctionType, target: int, memory: int) -> bytes:
 def _thunk(parameters: int, target: int, budget: int) -> bytes:
     """Body that fills the budget and calls on."""
     fill = b"\x00\x23" + unsigned(budget + 1) + b"\x24" + unsigned(budget)
-    return fill + b"".join(b"\x20" + unsigned(n) for n in range(parameters)) + b"\x10" + unsigned(target) + _END
+    return (
+        fill + b"".join(b"\x20" + unsigned(n) for n in range(parameters)) + b"\x10" + unsigned(target) + _END
+    )
 
 
 _CONSTANT_ONE = {0x6A, 0x6B, 0x6C, 0x7C, 0x7D, 0x7E}
@@ -304,7 +316,9 @@ def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = Fa
             target = plan.function(index)
             export(f"i{number}", 0, target)
             type_index = type_indices[index]
-            export(f"o{number}", 0, add(type_index, _thunk(len(info.types[type_index].params), target, budget)))
+            export(
+                f"o{number}", 0, add(type_index, _thunk(len(info.types[type_index].params), target, budget))
+            )
     if info.start is not None:
         export("s", 0, add(nothing, _thunk(0, plan.function(info.start), budget)))
 
@@ -329,7 +343,10 @@ def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = Fa
             2,
             _vector(
                 [
-                    b"\x01h" + byte_vector(str(n).encode()) + b"\x00" + unsigned(nothing if window else e.type_index)
+                    b"\x01h"
+                    + byte_vector(str(n).encode())
+                    + b"\x00"
+                    + unsigned(nothing if window else e.type_index)
                     for n, e in enumerate(imports)
                 ]
             ),
@@ -354,7 +371,9 @@ def _assemble(
     if plan.window:
         memories.append(b"\x01\x01\x01")
     section = info.section(6)
-    own_globals = _globals(Reader(wasm, section.start, section.end, "the global section"), plan) if section else []
+    own_globals = (
+        _globals(Reader(wasm, section.start, section.end, "the global section"), plan) if section else []
+    )
     added_globals = [
         b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + _END,
         b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + _END,
@@ -420,4 +439,3 @@ def _code(
     prefix = b"\x0a" + unsigned(len(payload))
     base = offset + len(prefix)
     return prefix + payload, array("I", [base + start for start in starts])
-

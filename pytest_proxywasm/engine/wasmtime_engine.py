@@ -126,7 +126,9 @@ class WasmtimeModule(CompiledModule):
         return PublicLinked(self, found)
 
 
-def failure(module: CompiledModule, limits: Limits, calls: Calls, error: Exception, left: Callable[[], int]) -> BaseException:
+def failure(
+    module: CompiledModule, limits: Limits, calls: Calls, error: Exception, left: Callable[[], int]
+) -> BaseException:
     """What a failed call raises: the exception of a host function, or a `Trap` from what wasmtime reports."""
     raised = calls.raised()
     if raised is not None:
@@ -280,4 +282,3 @@ def _view(memory: wasmtime.Memory, store: wasmtime.Store) -> memoryview:
     if size == 0:
         return memoryview(bytearray())
     return memoryview(memory.get_buffer_ptr(store, size)).cast("B")
-

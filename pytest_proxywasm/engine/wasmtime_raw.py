@@ -107,7 +107,9 @@ class RawLinked:
                 linker_address, b"h", 1, name, len(name), type_address, _address(callback), None, None
             )
             if error:
-                raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t)))
+                raise wasmtime.WasmtimeError._from_ptr(
+                    ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t))
+                )
         self._kept.append(prepared := linker.instantiate_pre(module.native))
         self.prepared_address = _address(prepared.ptr())
         self.layouts: dict[FunctionType, tuple[struct.Struct, struct.Struct]] = {}
@@ -188,7 +190,9 @@ class RawInstance:
         self._instance_address = ctypes.addressof(self._instance)
         self.memory = self._window = EMPTY
         with linked.calls.lock:
-            error = _instantiate(linked.prepared_address, store.context, self._instance_address, linked.trap_address)
+            error = _instantiate(
+                linked.prepared_address, store.context, self._instance_address, linked.trap_address
+            )
             failed = linked.error(error) if error or linked.trap.value else None
         if failed is not None:
             from .wasmtime_engine import failure

@@ -16,7 +16,7 @@ from typing import Any
 from .instrument import ARGUMENTS
 from .interface import FunctionType, HostFunction
 
-__all__ = ["EMPTY", "Calls", "format_of"]
+__all__ = ["EMPTY", "Calls", "none_returned"]
 
 EMPTY = memoryview(bytearray())
 
@@ -24,9 +24,12 @@ _FORMATS = {"i32": "I4x", "i64": "Q", "f32": "f4x", "f64": "d"}
 _MASKS = {"i32": 0xFFFFFFFF, "i64": 0xFFFFFFFFFFFFFFFF}
 
 
-def format_of(types: tuple[str, ...]) -> str:
-    """Format of values that take eight bytes each."""
-    return "<" + "".join(_FORMATS[t] for t in types)
+def none_returned(function: HostFunction, kind: FunctionType) -> TypeError:
+    """What is wrong with a host function that gives the guest nothing where it wants a value."""
+    name = getattr(function, "__qualname__", repr(function))
+    return TypeError(
+        f"the host function {name} returned None, but the guest wants {kind.results[0]} ({kind})"
+    )
 
 
 class Calls:
@@ -67,14 +70,16 @@ class Calls:
 
     def raised(self) -> BaseException | None:
         """The exception that a host function raised, or a signal handler during one; it is handed out once."""
-        error = self.cell[2] or self._lost
+        error: BaseException | None = self.cell[2] or self._lost
         self.cell[2] = self._lost = None
-        return error  # type: ignore[no-any-return]
+        return error
 
-    def callback(self, function: HostFunction, kind: FunctionType, done: int | None) -> Callable[[], int | None]:
+    def callback(
+        self, function: HostFunction, kind: FunctionType, done: int | None
+    ) -> Callable[[], int | None]:
         """The function without parameters behind an import; it returns ``done`` whatever happens."""
         cell = self.cell
-        arguments = struct.Struct(format_of(kind.params)).unpack_from
+        arguments = struct.Struct("<" + "".join(_FORMATS[t] for t in kind.params)).unpack_from
         if not kind.results:
 
             def callback() -> int | None:
@@ -87,27 +92,19 @@ class Calls:
                 return done
 
             return callback
-        (result,) = kind.results
-        pack_into = struct.Struct("<I4x" + _FORMATS[result].rstrip("4x")).pack_into
-        if result in _MASKS:
-            mask = _MASKS[result]
+        (result_type,) = kind.results
+        pack_into = struct.Struct(f"<I4x{_FORMATS[result_type][0]}").pack_into
+        mask = _MASKS.get(result_type)
 
-            def callback() -> int | None:
-                try:
-                    window = cell[1]
-                    pack_into(window, 0, 1, function(cell[0], *arguments(window, ARGUMENTS)) & mask)  # type: ignore
-                except BaseException as error:
-                    cell[2] = error
-                return done
-
-            return callback
-
-        def callback() -> int | None:
+        def callback_with_result() -> int | None:
             try:
                 window = cell[1]
-                pack_into(window, 0, 1, function(cell[0], *arguments(window, ARGUMENTS)))
+                result = function(cell[0], *arguments(window, ARGUMENTS))
+                if result is None:
+                    raise none_returned(function, kind)
+                pack_into(window, 0, 1, result if mask is None else result & mask)
             except BaseException as error:
                 cell[2] = error
             return done
 
-        return callback
+        return callback_with_result
