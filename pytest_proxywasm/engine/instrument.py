@@ -134,7 +134,8 @@ def original_offset(
     reader = Reader(wasm, section.start, section.end, "the code section")
     reader.unsigned()
     for _ in range(function - plan.imported):
-        reader.pos += reader.unsigned()
+        skipped = reader.unsigned()
+        reader.pos += skipped
     size = reader.unsigned()
     start, end = reader.pos, reader.pos + size
     shift = 0
