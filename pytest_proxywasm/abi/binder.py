@@ -1,0 +1,280 @@
+"""Turns declared hostcalls into functions over a guest's memory; knows no engine and no proxy."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..headers import to_text
+from ..trace import Arguments, Callback, Hostcall
+from .codec import decode_pairs, encode_pairs, split_path
+from .enums import Status
+from .hostcall import HostcallSpec, Input, Output, Refused, Reply
+
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+_BAD_MEMORY = Status.INVALID_MEMORY_ACCESS
+
+
+class Guest(Protocol):
+    """What bound hostcalls need of the guest that calls them."""
+
+    memory: memoryview
+    callback: Callback | None
+
+    def renew(self) -> memoryview:
+        """The memory as it is now, after it may have grown."""
+
+    def allocate(self, size: int) -> int:
+        """A block from the guest's allocator; 0 when it gives none."""
+
+    @property
+    def caller(self) -> Any:
+        """The context the call acts on."""
+
+    @property
+    def gate(self) -> str | None:
+        """``"start"`` or ``"allocator"`` while only few hostcalls are allowed."""
+
+    def restricted(self, name: str) -> BaseException:
+        """The error to raise for a call that the gate stops."""
+
+    @property
+    def injector(self) -> Callable[[str, dict[str, Any]], Status | None] | None:
+        """What decides whether a test wants a call to answer another status; ``None`` when nothing is injected."""
+
+
+Bound = Callable[..., "int | None"]
+_Decoder = Callable[[Guest, "tuple[int, ...]", int], Any]
+
+
+def read(guest: Guest, address: int, size: int) -> bytes:
+    """Bytes of the guest's memory; `Refused` when the range does not lie inside it."""
+    end = address + size
+    memory = guest.memory
+    if end > len(memory):
+        memory = guest.renew()
+        if end > len(memory):
+            raise Refused(_BAD_MEMORY)
+    return bytes(memory[address:end])
+
+
+def check(guest: Guest, address: int, size: int) -> memoryview:
+    """The memory, if the range lies inside it."""
+    memory = guest.memory
+    if address + size > len(memory):
+        memory = guest.renew()
+        if address + size > len(memory):
+            raise Refused(_BAD_MEMORY)
+    return memory
+
+
+def write_data(guest: Guest, data: bytes, address_of: int, size_of: int, *, optional: bool = False) -> None:
+    """Hand data over: a block from the guest's allocator, its address and size written where the guest wants them.
+
+    Empty data is address 0 and size 0 without an allocation. Bad out pointers are noticed after the allocation
+    (Envoy 1.40: the block is allocated first).
+    """
+    address = 0
+    if data:
+        address = guest.allocate(len(data))
+        if address == 0:
+            raise Refused(_BAD_MEMORY)
+        memory = check(guest, address, len(data))
+        memory[address : address + len(data)] = data
+    if address_of or not optional:
+        _U32.pack_into(check(guest, address_of, 4), address_of, address)
+    if size_of or not optional:
+        _U32.pack_into(check(guest, size_of, 4), size_of, len(data))
+
+
+def _word(spec: Input) -> _Decoder:
+    bits = 64 if spec.wasm == ("i64",) else 32
+    if spec.enum is not None:
+        members = {int(m): m for m in spec.enum}
+        if spec.checked:
+
+            def decode(guest: Guest, words: tuple[int, ...], i: int) -> Any:
+                try:
+                    return members[words[i]]
+                except KeyError:
+                    raise Refused(Status.BAD_ARGUMENT) from None
+
+            return decode
+        return lambda guest, words, i: members.get(words[i], words[i])
+    if spec.signed:
+        half, full = 1 << (bits - 1), 1 << bits
+        return lambda guest, words, i: words[i] - full if words[i] >= half else words[i]
+    return lambda guest, words, i: words[i]
+
+
+def _data(guest: Guest, words: tuple[int, ...], i: int) -> bytes:
+    address = words[i]
+    end = address + words[i + 1]
+    memory = guest.memory
+    if end > len(memory):
+        memory = guest.renew()
+        if end > len(memory):
+            raise Refused(_BAD_MEMORY)
+    return bytes(memory[address:end])
+
+
+def _pairs(guest: Guest, words: tuple[int, ...], i: int) -> Any:
+    return decode_pairs(_data(guest, words, i))
+
+
+class _Lazy:
+    """Bytes that are read when the body asks for them, and remembered for the trace."""
+
+    __slots__ = ("_guest", "_i", "_words", "value")
+
+    def __init__(self, guest: Guest, words: tuple[int, ...], i: int) -> None:
+        self._guest, self._words, self._i = guest, words, i
+        self.value: bytes | None = None
+
+    def __call__(self) -> bytes:
+        self.value = _data(self._guest, self._words, self._i)
+        return self.value
+
+
+def _decoder(spec: Input) -> _Decoder:
+    if spec.lazy:
+        return _Lazy
+    return {"word": _word(spec), "text": _data, "bytes": _data, "path": _data, "pairs": _pairs}[spec.kind]
+
+
+def _shower(spec: Input) -> Callable[[Any], Any] | None:
+    if spec.kind == "text":
+        return to_text
+    if spec.kind == "path":
+        return lambda path: [to_text(part) for part in split_path(path)]
+    return None
+
+
+def _put_number(packer: struct.Struct) -> Callable[[Guest, tuple[int, ...], int, Any], None]:
+    size = packer.size
+
+    def put(guest: Guest, words: tuple[int, ...], i: int, value: Any) -> None:
+        address = words[i]
+        packer.pack_into(check(guest, address, size), address, value)
+
+    return put
+
+
+def _writer(out: Output) -> Callable[[Guest, tuple[int, ...], int, Any], None]:
+    if out.kind == "u32":
+        return _put_number(_U32)
+    if out.kind == "u64":
+        return _put_number(_U64)
+    optional = out.optional
+    if out.kind == "data":
+        return lambda guest, words, i, value: write_data(
+            guest, value, words[i], words[i + 1], optional=optional
+        )
+    return lambda guest, words, i, value: write_data(
+        guest, encode_pairs(value) if value else b"", words[i], words[i + 1]
+    )
+
+
+def bind(spec: HostcallSpec) -> Bound:
+    """A function ``(guest, *wasm arguments) -> status`` that decodes, runs, encodes and records one hostcall."""
+    decoders: list[tuple[_Decoder, int]] = []
+    position = 0
+    for param in spec.params:
+        decoders.append((_decoder(param.input), position))
+        position += len(param.input.wasm)
+    writers = []
+    for out in spec.outputs:
+        writers.append((_writer(out), position, out.name, _result_shower(out)))
+        position += len(out.wasm)
+    first = [(_put_number(_U32), at) for (_, at, _, _), out in zip(writers, spec.outputs) if out.first]
+    always = any(out.always for out in spec.outputs)
+    names = tuple(param.name for param in spec.params)
+    showers = tuple((p.name, s) for p in spec.params if (s := _shower(p.input)) is not None)
+    lazies = tuple((p.name, at) for at, p in enumerate(spec.params) if p.input.lazy)
+    body, name = spec.body, spec.name
+    single = len(writers) == 1
+    plain = spec.returns != "status"
+
+    def call(guest: Guest, *words: int) -> int | None:
+        if guest.gate is not None and not _open(spec, guest.gate):
+            raise guest.restricted(name)
+        values: list[Any] = []
+        callback = guest.callback
+        record = None
+        if callback is not None:
+            record = Hostcall(name, Arguments(), None, Arguments(), callback)
+            callback.hostcalls.append(record)
+        results: Any = ()
+        status: Any
+        try:
+            for decode, at in decoders:
+                values.append(decode(guest, words, at))
+            if record is not None:
+                record.args = Arguments(zip(names, values))
+                for key, show in showers:
+                    record.args[key] = show(record.args[key])
+            for put, at in first:
+                put(guest, words, at, 0)
+            injector = guest.injector
+            answer = None if injector is None else injector(name, dict(zip(names, values)))
+            if answer is None:
+                answer = body(guest.caller, *values)
+            elif record is not None:
+                record.injected = True
+            if plain:
+                if record is not None:
+                    record.status = answer
+                return answer  # type: ignore[no-any-return]
+            if type(answer) is Status:
+                status = answer
+            else:
+                if type(answer) is Reply:
+                    status, results = answer
+                else:
+                    status, results = Status.OK, ((answer,) if single else answer)
+                if status is Status.OK or always:
+                    for (write, at, _, _), value in zip(writers, results):
+                        write(guest, words, at, value)
+        except Refused as refusal:
+            status = refusal.status
+            results = ()
+        if record is not None:
+            record.status = status
+            for key, at in lazies:
+                if len(values) > at:
+                    record.args[key] = values[at].value
+            if status is Status.OK:
+                for (_, _, key, show), value in zip(writers, results):
+                    record.results[key] = value if show is None else show(value)
+        return status  # type: ignore[no-any-return]
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+def _result_shower(out: Output) -> Callable[[Any], Any] | None:
+    if out.text:
+        return to_text
+    if out.enum is not None:
+        return out.enum
+    return None
+
+
+def _open(spec: HostcallSpec, gate: str) -> bool:
+    return spec.during_start if gate == "start" else spec.inside_allocator
+
+
+def bind_denied(spec: HostcallSpec) -> Bound:
+    """The stub of a hostcall that ``allowed_capabilities`` leaves out: it answers INTERNAL_FAILURE."""
+
+    def call(guest: Guest, *words: int) -> int | None:
+        guest.caller.denied(spec.name)
+        if guest.callback is not None:
+            guest.callback.hostcalls.append(
+                Hostcall(spec.name, Arguments(), Status.INTERNAL_FAILURE, Arguments(), guest.callback)
+            )
+        return None if spec.returns == "none" else Status.INTERNAL_FAILURE
+
+    return call

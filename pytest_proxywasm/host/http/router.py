@@ -1,0 +1,106 @@
+"""Envoy's router as far as filters can tell: which route a request takes, and what it refuses to send."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import NotEmulatedError
+from ..headermap import HeaderMap
+
+ROUTE_TIMEOUT_NS = 15 * 10**9
+"""Envoy's default route timeout."""
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes: to a cluster, or straight back with status and body."""
+
+    name: str = ""
+    cluster: str = "web"
+    prefix: str = "/"
+    path: str | None = None
+    headers: tuple[tuple[bytes, bytes | None], ...] = ()
+    direct: tuple[int, bytes] | None = None
+
+    def matches(self, path: bytes, headers: HeaderMap) -> bool:
+        """Whether a request takes this route."""
+        bare = path.partition(b"?")[0]
+        if self.path is not None:
+            if bare != self.path.encode():
+                return False
+        elif not path.startswith(self.prefix.encode()):
+            return False
+        for name, value in self.headers:
+            have = headers.get(name)
+            if have is None or (value is not None and have != value):
+                return False
+        return True
+
+
+class Routes:
+    """The routes of the one virtual host; without any, everything goes to the upstream."""
+
+    def __init__(self, routes: Sequence[dict[str, Any]] = ()) -> None:
+        self._routes = [_route(spec) for spec in routes] or [Route()]
+
+    def select(self, headers: HeaderMap) -> Route | None:
+        """The first route that matches; Envoy finds none without ``:path`` or ``x-forwarded-proto``."""
+        path = headers.get(b":path")
+        if path is None or headers.get(b"x-forwarded-proto") is None:
+            return None
+        return next((route for route in self._routes if route.matches(path, headers)), None)
+
+    def any(self) -> Route:
+        """The first route, whatever the request looks like (without Envoy's headers nothing can be selected by them)."""
+        return self._routes[0]
+
+
+def _only(spec: dict[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(set(spec) - known)
+    if unknown:
+        raise NotEmulatedError(f"routes: the mock host does not emulate {where}.{unknown[0]} (Envoy's route configuration)")
+
+
+def _route(spec: dict[str, Any]) -> Route:
+    _only(spec, {"name", "match", "route", "direct_response", "metadata"}, "route")
+    match = spec.get("match", {})
+    _only(match, {"prefix", "path", "headers"}, "match")
+    wanted = []
+    for header in match.get("headers", ()):
+        _only(header, {"name", "string_match", "present_match"}, "match.headers")
+        string = header.get("string_match")
+        if string is not None:
+            _only(string, {"exact"}, "match.headers.string_match")
+        wanted.append((header["name"].encode(), string["exact"].encode() if string else None))
+    direct = None
+    if "direct_response" in spec:
+        reply = spec["direct_response"]
+        body = reply.get("body", {}).get("inline_string", "").encode()
+        direct = (int(reply["status"]), body)
+    return Route(
+        name=spec.get("name", ""),
+        cluster=spec.get("route", {}).get("cluster", ""),
+        prefix=match.get("prefix", ""),
+        path=match.get("path"),
+        headers=tuple(wanted),
+        direct=direct,
+    )
+
+
+def problem_with_request(headers: HeaderMap) -> bytes | None:
+    """Why Envoy does not send this request to an HTTP/1.1 upstream, in its words; ``None`` if it does."""
+    if headers.get(b":method") is None:
+        return b"missing required header: :method"
+    for name, value in headers.entries:
+        if name.startswith(b":"):
+            continue
+        if not _TOKEN.match(name):
+            return b"invalid header name: " + name
+        if re.search(rb"[\r\n\0]", value):
+            return b"invalid header value for: " + name
+    return None

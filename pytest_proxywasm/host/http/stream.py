@@ -1,0 +1,544 @@
+"""An HTTP stream as a proxy runs it: connection manager, filter chain and router around one exchange.
+
+Knows contexts and directions; knows neither sockets nor guests, and not who drives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...errors import UsageError
+from ...headers import Headers, to_text
+from ...model import Action, Exchange, LocalResponse, Request, Response
+from ..buffers import Buffer
+from ..clock import Timer
+from ..headermap import HeaderMap, Pair
+from ..proxy import Proxy
+from .connection_manager import finish_response_headers, prepare_request_headers, removed_required_header
+from .context import HttpContext, Side
+from .iteration import Direction
+from .reply import REASONS, http_to_grpc, is_grpc, local_reply
+from .router import ROUTE_TIMEOUT_NS, Route, Routes, problem_with_request
+
+FLAG_UPSTREAM_TIMEOUT = 0x4
+FLAG_UPSTREAM_RESET = 0x10
+FLAG_UPSTREAM_CONNECTION_FAILURE = 0x20
+FLAG_DOWNSTREAM_DISCONNECT = 0x4000
+
+ContextFactory = Callable[["HttpStreamCore"], "HttpContext | None"]
+
+
+class HttpStreamCore:
+    """One HTTP stream.
+
+    Attributes:
+        ended: the final log runs or has run; nothing can be sent any more.
+        finished: all contexts are deleted.
+        upstream_headers: what the router sent; ``None`` until then.
+        last_action: what the last stream callback returned; ``None`` if none was called since it was last reset.
+    """
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        factories: Sequence[ContextFactory],
+        exchange: Exchange,
+        *,
+        http_version: str = "1.1",
+        routes: Routes | None = None,
+    ) -> None:
+        self.proxy = proxy
+        self.exchange = exchange
+        self.http_version = http_version
+        self.connection_id = proxy.next_connection_id()
+        self.filter_state: dict[bytes, bytes] = {}
+        self.details = ""
+        self.flags = 0
+        self.started_ns = proxy.clock.now_ns
+        self.ended_ns: int | None = None
+        self.request_size = 0
+        self.response_size = 0
+        self.routes = routes or Routes()
+        self.route: Route | None = None
+        self.request_protocol = "HTTP/2" if http_version == "2" else "HTTP/1.1"
+        self.request_read = False
+        self.ended = False
+        self.finished = False
+        self.last_action: Action | None = None
+        self.last_context: HttpContext | None = None
+        self.paused_callbacks: dict[int, str] = {}
+        # What left towards the upstream and the client.
+        self.upstream_headers: HeaderMap | None = None
+        self.upstream_body = bytearray()
+        self.upstream_trailers: HeaderMap | None = None
+        self.upstream_complete = False
+        self.upstream_started_ns = 0
+        self.upstream_failed = False
+        self.answered = False
+        self.answered_ns = 0
+        self.transport_failure = ""
+        self.source_port = 40_000 + self.connection_id
+        self.destination_port = 10_000
+        self.upstream_port = 8080
+        self.upstream_local_port = 50_000 + self.connection_id
+        self.on_upstream_complete: Callable[[], None] | None = None
+        self.client_headers: HeaderMap | None = None
+        self.client_body = bytearray()
+        self.client_trailers: HeaderMap | None = None
+        self.client_complete = False
+        self.sent_headers_twice = False
+        self._prepared: Callable[[], None] | None = None
+        self._timeout: Timer | None = None
+        self.contexts = [c for make in factories if (c := make(self)) is not None]
+        limit = proxy.buffer_limit
+        self.request = Direction([c.request for c in self.contexts], limit, self._too_large, self._run_prepared)
+        self.response = Direction(
+            [c.response for c in reversed(self.contexts)], limit, self._response_too_large, self._run_prepared
+        )
+        self.request.sink = _Router(self)
+        self.response.sink = _Client(self)
+
+    # The client's side.
+
+    def request_headers(self, headers: HeaderMap, end_of_stream: bool) -> None:
+        """The request's headers, complete with pseudo headers."""
+        if self.request.headers_map is not None:
+            raise UsageError("this stream has got its request headers already")
+        self.request_read = end_of_stream
+        if self.proxy.envoy_headers:
+            prepare_request_headers(headers, self.proxy)
+        self.route = self.routes.select(headers) if self.proxy.envoy_headers else self.routes.any()
+        self.exchange.request_before = Headers.from_raw(headers.entries)
+        self.request.headers(headers, end_of_stream)
+
+    def request_body(self, data: bytes, end_of_stream: bool) -> None:
+        """A piece of the request's body."""
+        self._check_request("body")
+        self.request_size += len(data)
+        self.request.data(Buffer(data), end_of_stream)
+        self.request_read = self.request.complete
+
+    def request_trailers(self, trailers: HeaderMap) -> None:
+        """The request's trailers."""
+        self._check_request("trailers")
+        self.request.trailers(trailers)
+        self.request_read = True
+
+    def _check_request(self, what: str) -> None:
+        if self.request.headers_map is None:
+            raise UsageError(f"request {what} before request headers")
+        if self.request.complete:
+            raise UsageError(f"request {what} after the end of the request")
+
+    def reset(self, by: str) -> None:
+        """The stream breaks off: by the client (``downstream``), or a filter's ``proxy_close_stream`` (``wasm``)."""
+        if self.ended:
+            return
+        if by == "downstream":
+            self.details = "downstream_remote_disconnect"
+            self.flags |= FLAG_DOWNSTREAM_DISCONNECT
+        self._end("cut" if self.client_headers is not None else "reset")
+
+    # The upstream's side.
+
+    def response_headers(self, headers: HeaderMap, end_of_stream: bool) -> None:
+        """The upstream's response headers."""
+        self._check_response("headers")
+        if self.answered:
+            raise UsageError("this stream has got its response headers already")
+        self.answered = True
+        self.answered_ns = self.proxy.clock.now_ns
+        if self.proxy.envoy_headers:
+            waited = (self.proxy.clock.now_ns - self.upstream_started_ns) // 1_000_000
+            headers.set(b"x-envoy-upstream-service-time", b"%d" % waited)
+        if not self.details:
+            self.details = "via_upstream"
+        self.exchange.response_before = Headers.from_raw(headers.entries)
+        self._response_complete(end_of_stream)
+        self.response.headers(headers, end_of_stream)
+
+    def response_body(self, data: bytes, end_of_stream: bool) -> None:
+        """A piece of the upstream's response body."""
+        self._check_response("body", after_headers=True)
+        self._response_complete(end_of_stream)
+        self.response.data(Buffer(data), end_of_stream)
+
+    def response_trailers(self, trailers: HeaderMap) -> None:
+        """The upstream's response trailers."""
+        self._check_response("trailers", after_headers=True)
+        self._response_complete(True)
+        self.response.trailers(trailers)
+
+    def _check_response(self, what: str, *, after_headers: bool = False) -> None:
+        if self.upstream_headers is None:
+            raise UsageError(
+                f"response {what}, but no request has reached the upstream"
+                + (": a filter holds it" if self.request.held_by is not None else "")
+            )
+        if after_headers and not self.answered:
+            raise UsageError(f"response {what} before response headers")
+        if self.response.complete:
+            raise UsageError(f"response {what} after the end of the response")
+
+    def _response_complete(self, end_of_stream: bool) -> None:
+        if end_of_stream and self._timeout is not None:
+            self._timeout.cancel()
+
+    def upstream_reset(self, reason: str = "connection_termination", transport_failure: str = "") -> None:
+        """The upstream connection broke or was never made; before headers Envoy answers 503, after them it cuts."""
+        if self.ended or self.upstream_failed or self.response.complete:
+            return
+        self.upstream_failed = True
+        self._response_complete(True)
+        named = f"{reason}|{transport_failure.replace(' ', '_')}" if transport_failure else reason
+        self.transport_failure = transport_failure
+        if reason == "remote_connection_failure":
+            self.flags |= FLAG_UPSTREAM_CONNECTION_FAILURE
+        else:
+            self.flags |= FLAG_UPSTREAM_RESET
+        if self.answered:
+            self.details = f"upstream_reset_after_response_started{{{named}}}"
+            self._end("cut" if self.client_headers is not None else "reset")
+            return
+        text = "upstream connect error or disconnect/reset before headers. reset reason: " + reason.replace("_", " ")
+        self.send_local_reply(
+            503, text.encode(), [], f"upstream_reset_before_response_started{{{named}}}", grpc_status=14
+        )
+
+    # What filters ask for.
+
+    def resume(self, context: HttpContext, side: Side) -> None:
+        """A filter resumes a direction."""
+        if self.ended:
+            return
+        if side.direction == "response" and self.response.headers_map is None:
+            raise self.proxy.crash(
+                f"filter {context.label!r} resumed the response (proxy_continue_stream HTTP_RESPONSE) of a stream that "
+                "has no response headers yet. A real Envoy process crashes there (segmentation fault).",
+                callback=context.last_callback,
+            )
+        self.paused_callbacks.pop(id(side), None)
+        (self.request if side.direction == "request" else self.response).resume(side)
+
+    def note_action(self, context: HttpContext, name: str, verdict: Any) -> None:
+        """A stream callback returned; remember what holds the stream."""
+        event_name = name.removeprefix("proxy_on_")
+        side = context.request if event_name.startswith("request") else context.response
+        if verdict.name == "CONTINUE":
+            self.paused_callbacks.pop(id(side), None)
+        else:
+            self.paused_callbacks[id(side)] = name
+        self.last_context = context
+
+    def local_response_of(
+        self, context: HttpContext, status: int, headers: list[Pair], body: bytes, details: str, grpc_status: int
+    ) -> LocalResponse:
+        """The user's view of a local response."""
+        return LocalResponse(
+            status=status,
+            headers=Headers.from_raw(headers),
+            body=body,
+            details=details,
+            grpc_status=grpc_status if 0 <= grpc_status <= 16 else None,
+            filter=context.label,
+        )
+
+    def send_local_reply(
+        self,
+        status: int,
+        body: bytes,
+        headers: list[Pair],
+        details: str,
+        *,
+        grpc_status: int | None = None,
+        given: LocalResponse | None = None,
+    ) -> None:
+        """Answer without the upstream.
+
+        Before there are response headers the reply passes the response callbacks of the chain; once they are on their
+        way it goes to the client directly; when the client has headers, all that is left is to cut (Envoy).
+        """
+        if self.ended or self._prepared is not None:
+            return
+        if self.response.headers_map is None and self.request.aborted:
+            return
+        during = "request" if self.request.running else "response" if self.response.running else ""
+        if given is not None and self.exchange.local_response is None and self.client_headers is None:
+            self.exchange.local_response = given
+        self.details = details
+        reply, content = local_reply(
+            status,
+            body,
+            headers,
+            grpc_status=grpc_status,
+            grpc=is_grpc(self.request.headers_map),
+            head=self.request.headers_map is not None and self.request.headers_map.get(b":method") == b"HEAD",
+        )
+        if during == "request":
+            self.request.aborted = True
+        elif during == "response":
+            self.response.aborted = True
+        if self._timeout is not None:
+            self._timeout.cancel()
+        if self.response.headers_map is None:
+
+            def through_chain() -> None:
+                self.request.aborted = True
+                self.upstream_failed = True
+                self.exchange.response_before = Headers.from_raw(reply.entries)
+                self.response.headers(reply, not content)
+                if content and not self.ended:
+                    self.response.data(Buffer(content), True)
+
+            if during == "request":
+                self._prepared = through_chain
+            else:
+                through_chain()
+        elif self.client_headers is None:
+            self.response.aborted = True
+            self.response.headers_map = reply
+            client = self.response.sink
+            client.headers(reply, not content)
+            if content and not self.ended:
+                client.data(content, True)
+        else:
+            self._end("cut")
+
+    def _run_prepared(self) -> None:
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            prepared()
+
+    def _too_large(self) -> None:
+        self.send_local_reply(413, REASONS[413], [], "request_payload_too_large")
+
+    def _response_too_large(self) -> None:
+        self.send_local_reply(500, REASONS[500], [], "response_payload_too_large")
+
+    # The end.
+
+    def _end(self, outcome: str) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self.ended_ns = self.proxy.clock.now_ns
+        self.exchange.outcome = outcome
+        self.request.aborted = self.response.aborted = True
+        self._prepared = None
+        if self._timeout is not None:
+            self._timeout.cancel()
+        for context in self.contexts:
+            context.final_log()
+        for context in self.contexts:
+            context.destroy()
+        self.finished = True
+
+    def upstream_timed_out(self) -> None:
+        """The route's timeout: Envoy answers 504, or cuts when a response is on its way."""
+        self.upstream_failed = True
+        self.flags |= FLAG_UPSTREAM_TIMEOUT
+        if self.answered:
+            self.details = "response_timeout"
+            self._end("cut" if self.client_headers is not None else "reset")
+        else:
+            self.send_local_reply(504, b"upstream request timeout", [], "response_timeout", grpc_status=14)
+
+    def arm_timeout(self) -> None:
+        """The request is complete at the router: the route's timeout runs."""
+        if not self.ended and not self.response.complete:
+            clock = self.proxy.clock
+            self._timeout = clock.call_at(clock.now_ns + ROUTE_TIMEOUT_NS, self.upstream_timed_out)
+
+    # What properties say.
+
+    @property
+    def route_for_properties(self) -> Route | None:
+        """The route as filters see it: chosen when the request arrived, again only at the router."""
+        return self.route
+
+    @property
+    def response_code(self) -> int | None:
+        """The status the client gets, once it is known."""
+        headers = self.client_headers or (self.response.headers_map if self.answered else None)
+        status = headers.get(b":status") if headers is not None else None
+        return int(status) if status is not None and status.isdigit() else None
+
+    @property
+    def grpc_status(self) -> int | None:
+        """The gRPC status of the response; of a plain one, what its HTTP status amounts to."""
+        if self.response.headers_map is None:
+            return None
+        for headers in (self.response.trailers_map, self.response.headers_map):
+            value = headers.get(b"grpc-status") if headers is not None else None
+            if value is not None and value.isdigit():
+                return int(value)
+        code = self.response_code
+        return http_to_grpc(code) if code is not None else None
+
+    @property
+    def request_header_bytes(self) -> int:
+        """Names and values of the request headers."""
+        return self.request.headers_map.byte_size if self.request.headers_map is not None else 0
+
+    @property
+    def response_header_bytes(self) -> int:
+        """Names and values of the response headers."""
+        return self.client_headers.byte_size if self.client_headers is not None else 0
+
+    @property
+    def backend_latency_ns(self) -> int | None:
+        """From the request's end at the router to the response headers."""
+        return self.answered_ns - self.upstream_started_ns if self.answered else None
+
+    @property
+    def upstream_connected(self) -> bool:
+        """Whether the router has a connection to the upstream."""
+        return self.answered
+
+    @property
+    def upstream_attempts(self) -> int:
+        """How often the router tried."""
+        return int(self.upstream_headers is not None)
+
+    # The user's view.
+
+    def sync(self) -> Exchange:
+        """Bring the exchange up to date."""
+        exchange = self.exchange
+        if self.upstream_headers is not None:
+            exchange.upstream_request = _request_of(
+                self.upstream_headers, bytes(self.upstream_body), self.upstream_trailers
+            )
+        if self.client_headers is not None:
+            exchange.response = response_of(self.client_headers, bytes(self.client_body), self.client_trailers)
+        exchange.details = self.details
+        return exchange
+
+
+class _Router:
+    """The end of the request direction."""
+
+    def __init__(self, stream: HttpStreamCore) -> None:
+        self._stream = stream
+
+    def headers(self, headers: HeaderMap, end_of_stream: bool) -> None:
+        stream = self._stream
+        if stream.upstream_headers is not None or stream.upstream_failed:
+            return
+        stream.exchange.request_after = Headers.from_raw(headers.entries)
+        stream.route = stream.routes.select(headers) if stream.proxy.envoy_headers else stream.routes.any()
+        if stream.route is None:
+            stream.send_local_reply(404, b"", [], "route_not_found", grpc_status=12)
+            return
+        if stream.route.direct is not None:
+            status, body = stream.route.direct
+            stream.send_local_reply(status, body, [], "direct_response")
+            return
+        problem = problem_with_request(headers)
+        if problem is not None:
+            details = problem.decode("utf-8", "surrogateescape").replace(" ", "_")
+            stream.send_local_reply(503, problem, [], f"filter_removed_required_request_headers{{{details}}}")
+            return
+        if stream.proxy.envoy_headers:
+            headers.set(b"x-envoy-expected-rq-timeout-ms", b"15000")
+        stream.upstream_headers = headers.copy()
+        stream.upstream_started_ns = stream.proxy.clock.now_ns
+        if end_of_stream:
+            self._complete()
+
+    def data(self, data: bytes, end_of_stream: bool) -> None:
+        stream = self._stream
+        if stream.upstream_complete or stream.upstream_headers is None:
+            return
+        stream.upstream_body += data
+        if end_of_stream:
+            self._complete()
+
+    def trailers(self, trailers: HeaderMap) -> None:
+        stream = self._stream
+        if stream.upstream_complete or stream.upstream_headers is None:
+            return
+        stream.upstream_trailers = trailers.copy()
+        self._complete()
+
+    def _complete(self) -> None:
+        self._stream.upstream_complete = True
+        self._stream.upstream_started_ns = self._stream.proxy.clock.now_ns
+        self._stream.arm_timeout()
+        if self._stream.on_upstream_complete is not None:
+            self._stream.on_upstream_complete()
+
+
+class _Client:
+    """The end of the response direction: the connection manager on the way to the client."""
+
+    def __init__(self, stream: HttpStreamCore) -> None:
+        self._stream = stream
+
+    def headers(self, headers: HeaderMap, end_of_stream: bool) -> None:
+        stream = self._stream
+        if stream.client_headers is not None:
+            stream.sent_headers_twice = True
+            return
+        problem = removed_required_header(headers)
+        if problem is not None and not stream.response.aborted:
+            stream.response.aborted = True
+            stream.send_local_reply(
+                502,
+                problem,
+                [],
+                "filter_removed_required_response_headers{" + to_text(problem).replace(" ", "_") + "}",
+            )
+            return
+        stream.exchange.response_after = Headers.from_raw(headers.entries)
+        if stream.proxy.envoy_headers:
+            finish_response_headers(
+                headers, stream.proxy.clock.now, close=not stream.request_read and stream.http_version != "2"
+            )
+        stream.client_headers = headers.copy()
+        if end_of_stream:
+            self._complete()
+
+    def data(self, data: bytes, end_of_stream: bool) -> None:
+        stream = self._stream
+        if stream.client_complete or stream.client_headers is None:
+            return
+        stream.client_body += data
+        stream.response_size += len(data)
+        if end_of_stream:
+            self._complete()
+
+    def trailers(self, trailers: HeaderMap) -> None:
+        stream = self._stream
+        if stream.client_complete or stream.client_headers is None:
+            return
+        stream.client_trailers = trailers.copy()
+        self._complete()
+
+    def _complete(self) -> None:
+        self._stream.client_complete = True
+        self._stream._end("complete")
+
+
+def _request_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None) -> Request:
+    return Request(
+        headers=Headers.from_raw(headers.entries),
+        method=to_text(headers.get(b":method") or b""),
+        path=to_text(headers.get(b":path") or b""),
+        authority=to_text(headers.get(b":authority") or b""),
+        scheme=to_text(headers.get(b":scheme") or b""),
+        body=body,
+        trailers=Headers.from_raw(trailers.entries if trailers is not None else ()),
+    )
+
+
+def response_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None) -> Response:
+    """A response from its parts."""
+    status = headers.get(b":status") or b"0"
+    return Response(
+        int(status) if status.isdigit() else 0,
+        Headers.from_raw(headers.entries),
+        body,
+        Headers.from_raw(trailers.entries if trailers is not None else ()),
+    )

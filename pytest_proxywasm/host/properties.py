@@ -1,0 +1,292 @@
+"""Properties (Envoy's attributes): what a path leads to, and how values are encoded.
+
+Knows streams and contexts by what they hold; the paths and encodings are those of Envoy 1.40.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..abi.codec import encode_pairs, split_path
+from ..abi.enums import Status
+from ..headers import to_text
+from .headermap import HeaderMap
+
+if TYPE_CHECKING:
+    from .context import Context
+    from .http.stream import HttpStreamCore
+
+
+class Group(dict[str, Any]):
+    """A named set of attributes: it can be entered, but has no value itself."""
+
+
+class Missing:
+    """There is no such attribute (now)."""
+
+
+MISSING = Missing()
+
+
+class Message(dict[str, Any]):
+    """A protobuf message whose fields can be read; as a whole it would be protobuf bytes."""
+
+
+def encode(value: Any) -> bytes | Status:
+    """A value as guests get it.
+
+    Text and bytes raw; bool 1 byte; int 8 bytes; float 8 bytes; maps and lists as header pairs (a list has its items as
+    names and empty values); a group, and nothing, cannot be encoded.
+    """
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if isinstance(value, bool):
+        return bytes([value])
+    if isinstance(value, int):
+        return struct.pack("<Q", value % (1 << 64))
+    if isinstance(value, float):
+        return struct.pack("<d", value)
+    if isinstance(value, Group) or value is None:
+        return Status.SERIALIZATION_FAILURE
+    if isinstance(value, Mapping):
+        return _encode_items([(key, item) for key, item in value.items()])
+    if isinstance(value, (list, tuple)):
+        return _encode_items([(item, b"") for item in value])
+    return Status.SERIALIZATION_FAILURE
+
+
+def _encode_items(items: list[tuple[Any, Any]]) -> bytes | Status:
+    pairs = []
+    for key, value in items:
+        name, content = encode(key), encode(value)
+        if isinstance(name, Status) or isinstance(content, Status):
+            return Status.SERIALIZATION_FAILURE
+        pairs.append((name, content))
+    return encode_pairs(pairs)
+
+
+def lookup(context: Context, path: bytes) -> bytes | Status:
+    """What ``proxy_get_property`` answers."""
+    parts = split_path(path)
+    if not parts:
+        return Status.SERIALIZATION_FAILURE
+    overrides = context.proxy.overrides
+    if overrides and tuple(parts) in overrides:
+        return encode(overrides[tuple(parts)])
+    value = _top(context, parts[0])
+    for part in parts[1:]:
+        if isinstance(value, Missing):
+            return Status.NOT_FOUND
+        value = _enter(value, to_text(part))
+    if isinstance(value, Missing):
+        return Status.NOT_FOUND
+    return encode(value() if callable(value) else value)
+
+
+def _enter(value: Any, part: str) -> Any:
+    if callable(value):
+        value = value()
+    if isinstance(value, HeaderAttributes):
+        return value.find(part)
+    if isinstance(value, Mapping):
+        found = value.get(part, MISSING)
+        return found() if callable(found) else found
+    if isinstance(value, (list, tuple)):
+        return value[int(part)] if part.isdigit() and int(part) < len(value) else MISSING
+    return MISSING
+
+
+class HeaderAttributes(Mapping[str, str]):
+    """Headers as an attribute: case-insensitive, several values joined by a comma; a map that is gone is empty."""
+
+    def __init__(self, headers: HeaderMap | None) -> None:
+        self._headers = headers
+
+    def find(self, name: str) -> Any:
+        """The joined values of a header."""
+        values = self._headers.get_all(name.encode("utf-8", "surrogateescape")) if self._headers is not None else []
+        return b",".join(values) if values else MISSING
+
+    def __getitem__(self, name: str) -> str:
+        found = self.find(name)
+        if found is MISSING:
+            raise KeyError(name)
+        return to_text(found)
+
+    def __iter__(self) -> Any:
+        return iter(dict.fromkeys(to_text(k) for k, _ in self._headers.entries) if self._headers is not None else ())
+
+    def __len__(self) -> int:
+        return len(set(k for k, _ in self._headers.entries)) if self._headers is not None else 0
+
+
+def _top(context: Context, name: bytes) -> Any:
+    config = context.config
+    if name == b"plugin_name":
+        return config.name
+    if name == b"plugin_root_id":
+        return config.root_id
+    if name == b"plugin_vm_id":
+        return config.vm_id
+    stream = context.stream_info
+    top = _STREAM.get(name)
+    if name == b"xds":
+        return _xds(context, stream)
+    if stream is None:
+        return MISSING
+    if top is not None:
+        return top(context, stream)
+    return stream.filter_state.get(b"wasm." + name, MISSING)
+
+
+def _xds(context: Context, stream: Any) -> Group:
+    node = context.proxy.node
+    group = Group(node=_node(node))
+    if stream is not None:
+        route = stream.route_for_properties
+        group["cluster_name"] = route.cluster if route is not None else MISSING
+        group["route_name"] = route.name if route is not None else MISSING
+        group["virtual_host_name"] = "vh" if route is not None else MISSING
+        group["filter_chain_name"] = ""
+    group["listener_direction"] = context.proxy.listener_direction
+    return group
+
+
+def _node(node: Mapping[str, Any]) -> Message:
+    message = Message(id=node.get("id", ""), cluster=node.get("cluster", ""))
+    message["metadata"] = _struct(node.get("metadata", {}))
+    message["locality"] = Message(node.get("locality", {}))
+    return message
+
+
+def _struct(value: Any) -> Any:
+    """JSON values as a protobuf Struct holds them: numbers are doubles."""
+    if isinstance(value, Mapping):
+        return {key: _struct(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_struct(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _request(context: Context, stream: HttpStreamCore) -> Group:
+    headers = _visible_request(context, stream)
+
+    def of(name: bytes) -> Any:
+        if headers is None:
+            return MISSING
+        found = headers.get(name)
+        return MISSING if found is None else found
+
+    path = of(b":path")
+    group = Group(
+        path=path,
+        url_path=path.partition(b"?")[0] if isinstance(path, bytes) else MISSING,
+        query=(path.partition(b"?")[2] if isinstance(path, bytes) else MISSING),
+        host=of(b":authority"),
+        scheme=of(b":scheme"),
+        method=of(b":method"),
+        referer=of(b"referer"),
+        useragent=of(b"user-agent"),
+        id=of(b"x-request-id"),
+        headers=HeaderAttributes(headers),
+        time=stream.started_ns,
+        protocol=stream.request_protocol,
+        size=stream.request_size,
+        total_size=stream.request_size + stream.request_header_bytes,
+        duration=stream.ended_ns - stream.started_ns if stream.ended_ns is not None else MISSING,
+    )
+    return group
+
+
+def _visible_request(context: Context, stream: HttpStreamCore) -> HeaderMap | None:
+    from .http.context import HttpContext
+
+    if isinstance(context, HttpContext):
+        return stream.request.headers_map if context.logging else context.request.headers
+    return None
+
+
+def _response(context: Context, stream: HttpStreamCore) -> Group:
+    from .http.context import HttpContext
+
+    headers = trailers = None
+    logging = False
+    if isinstance(context, HttpContext):
+        logging = context.logging
+        headers = stream.response.headers_map if logging else context.response.headers
+        trailers = stream.response.trailers_map if logging else context.response.trailers
+    code = stream.response_code
+    group = Group(
+        code=code if code is not None else MISSING,
+        code_details=stream.details or MISSING,
+        flags=stream.flags,
+        headers=HeaderAttributes(headers),
+        trailers=HeaderAttributes(trailers),
+        size=stream.response_size,
+        total_size=stream.response_size + stream.response_header_bytes,
+        grpc_status=stream.grpc_status if stream.grpc_status is not None else MISSING,
+        backend_latency=stream.backend_latency_ns if logging and stream.backend_latency_ns is not None else MISSING,
+    )
+    return group
+
+
+def _source(context: Context, stream: Any) -> Group:
+    return Group(address=f"127.0.0.1:{stream.source_port}", port=stream.source_port)
+
+
+def _destination(context: Context, stream: Any) -> Group:
+    return Group(address=f"127.0.0.1:{stream.destination_port}", port=stream.destination_port)
+
+
+def _connection(context: Context, stream: Any) -> Group:
+    return Group(
+        id=stream.connection_id,
+        mtls=False,
+        requested_server_name="",
+        termination_details=MISSING,
+        transport_failure_reason=MISSING,
+    )
+
+
+def _upstream(context: Context, stream: Any) -> Group:
+    group = Group(request_attempt_count=stream.upstream_attempts)
+    if stream.upstream_connected:
+        group.update(
+            address=f"127.0.0.1:{stream.upstream_port}",
+            port=stream.upstream_port,
+            local_address=f"127.0.0.1:{stream.upstream_local_port}",
+        )
+    if stream.transport_failure:
+        group["transport_failure_reason"] = stream.transport_failure
+    return group
+
+
+def _metadata(context: Context, stream: Any) -> Any:
+    return _EmptyMessage(filter_metadata={})
+
+
+class _EmptyMessage(Message):
+    """A message without fields set: no bytes as a whole."""
+
+
+def _filter_state(context: Context, stream: Any) -> Group:
+    return Group({to_text(key): value for key, value in stream.filter_state.items()})
+
+
+_STREAM: dict[bytes, Callable[[Any, Any], Any]] = {
+    b"request": _request,
+    b"response": _response,
+    b"source": _source,
+    b"destination": _destination,
+    b"connection": _connection,
+    b"upstream": _upstream,
+    b"metadata": _metadata,
+    b"filter_state": _filter_state,
+    b"connection_id": lambda context, stream: stream.connection_id,
+}

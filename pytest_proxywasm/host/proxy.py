@@ -1,0 +1,84 @@
+"""One proxy process: what its VMs share, what happened in it, and what went wrong; knows no wasm."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import EnvoyCrashError, FilterError
+from ..model import Callout, GuestLog, LogLevel
+from ..trace import Trace
+from .clock import Clock
+from .shared import Metrics, Queues, SharedData
+
+if TYPE_CHECKING:
+    from ..abi.enums import Status
+    from .callouts import Cluster, PendingCallout
+
+ForeignFunction = Callable[[bytes], bytes]
+
+
+class Proxy:
+    """The process-wide state of a host.
+
+    Attributes:
+        tracing: whether events are kept.
+        failures: errors of guests that nobody has been told of yet.
+        crashed: set once something happened that kills an Envoy process.
+    """
+
+    def __init__(self, *, seed: int = 0, tracing: bool = True, buffer_limit: int = 1 << 20) -> None:
+        self.clock = Clock()
+        self.shared_data = SharedData()
+        self.queues = Queues()
+        self.metrics = Metrics()
+        self.random = random.Random(seed)
+        self.trace = Trace()
+        self.tracing = tracing
+        self.buffer_limit = buffer_limit
+        self.log_level = LogLevel.TRACE
+        self.logs: list[GuestLog] = []
+        self.on_log: Callable[[GuestLog], None] | None = None
+        self.clusters: dict[str, Cluster] = {}
+        self.callouts: list[Callout] = []
+        self.pending_callouts: list[PendingCallout] = []
+        self.foreign_functions: dict[bytes, ForeignFunction] = {}
+        self.injector: Callable[[str, dict[str, Any]], Status | None] | None = None
+        self.overrides: dict[tuple[bytes, ...], Any] = {}
+        self.node: dict[str, Any] = {}
+        self.listener_direction = 0
+        self.envoy_headers = True
+        self.failures: list[FilterError] = []
+        self.crashed: EnvoyCrashError | None = None
+        self._request_ids = itertools.count(1)
+        self._connection_ids = itertools.count(1)
+
+    def log(self, level: LogLevel, message: bytes, context_id: int, filter_name: str) -> None:
+        """A guest logged."""
+        entry = GuestLog(level, message, context_id, filter_name)
+        self.logs.append(entry)
+        if self.on_log is not None:
+            self.on_log(entry)
+
+    def next_request_id(self) -> bytes:
+        """The id of the n-th request: ``00000000-0000-4000-8000-`` and n in twelve digits."""
+        return b"00000000-0000-4000-8000-%012d" % next(self._request_ids)
+
+    def next_connection_id(self) -> int:
+        """Connections count from 1."""
+        return next(self._connection_ids)
+
+    def report(self, error: FilterError) -> None:
+        """A guest failed; whoever drives the host is told when it has done what a proxy does."""
+        if error.trace is None:
+            error.trace = self.trace
+        self.failures.append(error)
+
+    def crash(self, message: str, *, callback: str | None = None) -> EnvoyCrashError:
+        """A real Envoy dies here; nothing works afterwards. Raise what this returns."""
+        error = EnvoyCrashError(message, callback=callback)
+        error.trace = self.trace
+        self.crashed = error
+        return error

@@ -1,0 +1,70 @@
+"""The words for what a guest did wrong: what happened, where, the hostcalls just before, and what to do."""
+
+from __future__ import annotations
+
+from ..engine import Limits, Trap
+from ..host.vm import Vm
+from ..model import LogLevel
+from ..trace import Callback
+from ..trace.text import callback_line, hostcall_line
+
+_KINDS = {
+    "unreachable": "it ran into `unreachable` (a panic or an abort, as a rule)",
+    "stack_overflow": "its call stack overflowed (endless recursion, as a rule)",
+    "memory_out_of_bounds": "it accessed memory that it does not have",
+    "table_out_of_bounds": "it called through a function pointer outside its table",
+    "indirect_call_to_null": "it called through a null function pointer",
+    "bad_signature": "it called a function pointer of another type",
+    "integer_overflow": "an integer division overflowed",
+    "integer_division_by_zero": "it divided an integer by zero",
+    "bad_conversion_to_integer": "it converted a float that is no integer",
+    "restricted_callback": "it made a hostcall that is not allowed there",
+}
+
+
+def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limits: Limits) -> str:
+    """The message of a `GuestTrap`."""
+    who = f"filter {vm.config.name!r}" if vm.config.name else "the filter"
+    if trap.kind == "budget":
+        first = (
+            f"{who} did not return from {callback}: it used up its budget of {limits.budget:,} function calls and "
+            "loop rounds"
+        )
+    else:
+        first = f"{who} trapped in {callback}: {_KINDS.get(trap.kind, trap.message)}"
+    lines = [first]
+    said = _last_words(vm)
+    if said:
+        lines += ["", "what it logged last:", *(f"    {line}" for line in said)]
+    if trap.frames:
+        lines += ["", "guest backtrace, innermost first:"]
+        lines += [f"    {number}: {frame}" for number, frame in enumerate(trap.frames[:20])]
+    if event is not None:
+        lines += ["", f"during: {callback_line(event)}"]
+        calls = event.hostcalls[-5:]
+        if calls:
+            more = len(event.hostcalls) - len(calls)
+            lines.append(f"hostcalls just before{f' (after {more} others)' if more else ''}:")
+            lines += [f"    {hostcall_line(call)}" for call in calls]
+        else:
+            lines.append("it had made no hostcall in this callback")
+    hint = _hint(trap, vm)
+    if hint:
+        lines += ["", hint]
+    return "\n".join(lines)
+
+
+def _last_words(vm: Vm) -> list[str]:
+    logs = [log for log in vm.proxy.logs[-3:] if log.level >= LogLevel.WARN]
+    return [line for log in logs for line in f"{log.level.name.lower()}: {log.message}".splitlines()[:6]]
+
+
+def _hint(trap: Trap, vm: Vm) -> str:
+    if trap.kind == "budget":
+        return (
+            "An endless loop is the usual cause. If the work is real, raise guest_budget: "
+            "proxywasm.host(..., guest_budget=1_000_000_000)."
+        )
+    if trap.frames and all(frame.name.startswith("function[") for frame in trap.frames):
+        return "The guest has no name section: build it without stripping to see function names here."
+    return ""

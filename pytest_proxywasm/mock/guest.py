@@ -1,0 +1,131 @@
+"""A running guest as the host layer and the bound hostcalls see it; turns engine traps into errors users read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..abi.enums import Status
+from ..engine import Instance, Limits, Trap
+from ..errors import GuestBudgetExceeded, GuestTrap
+from ..host.context import Context
+from ..host.vm import Vm
+from ..model import LogLevel
+from ..trace import Callback
+from .explain import explain_trap
+from .loader import LoadedGuest
+
+
+class MockGuest:
+    """One instance of a guest, bound to its VM.
+
+    Attributes:
+        memory: the guest's memory, perhaps shorter than it is by now (see `renew`).
+        callback: the running callback, for the trace; ``None`` when nothing is traced.
+        gate: ``"start"`` or ``"allocator"`` while only few hostcalls are allowed.
+    """
+
+    def __init__(self, vm: Vm, loaded: LoadedGuest, limits: Limits) -> None:
+        self.vm = vm
+        self.callback: Callback | None = None
+        self.gate: str | None = "start"
+        self.memory = memoryview(b"")
+        self.instance: Instance | None = None
+        self._limits = limits
+        self._loaded = loaded
+        self._functions: dict[str, Callable[..., int | None]] = {}
+        self._allocator: Callable[..., int | None] | None = None
+
+    def instantiate(self) -> None:
+        """Make the instance, which runs the module's start section."""
+        try:
+            self.instance = self._loaded.linked.instantiate(self, self._limits)
+        except Trap as trap:
+            raise self._error(trap, "the module's start section") from trap
+        self.memory = self.instance.memory
+        self._allocator = self.instance.function(self._loaded.interface.allocator)
+
+    # For the host layer.
+
+    def call(self, name: str, *args: int) -> int | None:
+        """Call an export; `GuestTrap` when it traps."""
+        function = self._functions.get(name)
+        if function is None:
+            assert self.instance is not None
+            found = self.instance.function(name)
+            assert found is not None, name
+            function = self._functions[name] = found
+        try:
+            return function(*args)
+        except Trap as trap:
+            raise self._error(trap, name) from trap
+
+    def close(self) -> None:
+        """Free the instance."""
+        if self.instance is not None:
+            self.instance.close()
+            self.memory = memoryview(b"")
+
+    def _error(self, trap: Trap, callback: str) -> GuestTrap:
+        kind = GuestBudgetExceeded if trap.kind == "budget" else GuestTrap
+        message = explain_trap(trap, callback, self.callback, self.vm, self._limits)
+        return kind(message, callback=callback, kind=trap.kind, frames=trap.frames)
+
+    # For bound hostcalls.
+
+    @property
+    def caller(self) -> Context:
+        """The context hostcalls act on."""
+        return self.vm.contexts[0] if self.gate == "allocator" else self.vm.caller
+
+    @property
+    def injector(self) -> Callable[[str, dict[str, Any]], Status | None] | None:
+        """What injects statuses, if anything."""
+        return self.vm.proxy.injector
+
+    def renew(self) -> memoryview:
+        """The memory after it may have grown."""
+        if self.instance is not None:
+            self.memory = self.instance.renew()
+        return self.memory
+
+    def allocate(self, size: int) -> int:
+        """A block from the guest; 0 when it gives none."""
+        if self._allocator is None:
+            return 0
+        before, self.gate = self.gate, "allocator"
+        try:
+            return self._allocator(size) or 0
+        finally:
+            self.gate = before
+
+    def restricted(self, name: str) -> BaseException:
+        """What happens to a guest that calls what it must not call now."""
+        where = "its start functions" if self.gate == "start" else "its allocator"
+        return GuestTrap(
+            f"restricted_callback: the guest called {name} from {where}, where a proxy allows only logging, "
+            "the clock and a few WASI functions. Envoy traps the guest there.\n"
+            "Move the call to proxy_on_vm_start, proxy_on_configure or a later callback.",
+            kind="restricted_callback",
+        )
+
+    # For WASI.
+
+    def wasi_log(self, fd: int, message: bytes) -> None:
+        """Output counts as log messages: stdout as info, stderr as errors."""
+        self.caller.log(LogLevel.INFO if fd == 1 else LogLevel.ERROR, message)
+
+    def wasi_clock_ns(self) -> int:
+        """Virtual time."""
+        return self.vm.proxy.clock.now_ns
+
+    def wasi_random(self, size: int) -> bytes:
+        """Bytes from the host's seed."""
+        return self.vm.proxy.random.randbytes(size)
+
+    def wasi_environment(self) -> list[bytes]:
+        """The configured variables, never the process's own."""
+        return [f"{key}={value}".encode() for key, value in self.vm.config.environment]
+
+    def wasi_exit(self, code: int) -> None:
+        """Envoy returns to the guest (which then runs into ``unreachable``, as a rule)."""

@@ -1,0 +1,529 @@
+"""`MockHost`: a proxy with filters in it, as tests use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..engine import BadModule, Engine, Limits
+from ..engine.interface import DEFAULT_BUDGET, DEFAULT_MAX_MEMORY
+from ..errors import FilterError, NotEmulatedError, StreamStalled, UsageError
+from ..headers import HeadersLike, Text, to_bytes
+from ..host.callouts import Cluster, PendingCallout
+from ..host.clock import Clock
+from ..host.http.router import Routes
+from ..host.http.stream import HttpStreamCore
+from ..host.plugin import PluginConfig
+from ..host.proxy import Proxy
+from ..model import Callout, Exchange, GuestLog, LogLevel, Request, Response, Upstream
+from ..trace import Trace
+from .injection import Injector
+from .loader import loader_of
+from .plugins import Worker, start_like_envoy
+from .stream import HttpStream, answer_with, feed_request
+from .views import MetricsView, PropertiesView, QueuesView, SharedDataView, VmView
+
+if TYPE_CHECKING:
+    from ..filters import Filter
+
+PROTOCOLS = ("http", "tcp")
+STARTS = ("once", "envoy")
+ON_TRAP = ("raise", "continue")
+
+
+class MockHost:
+    """A mock of a proxy: filters, their VMs, and everything they call.
+
+    See ``proxywasm.host`` for the options. One host, one thread; a context manager.
+
+    Attributes:
+        exchanges: every exchange so far, newest last, at most the last 1000.
+        closed: `close` has been called.
+    """
+
+    def __init__(
+        self,
+        filters: Sequence[Filter] = (),
+        *,
+        engine: Engine,
+        protocol: str = "http",
+        services: Sequence[Filter] = (),
+        workers: int = 1,
+        starts: str = "once",
+        upstream: Upstream | None = None,
+        clusters: Mapping[str, Any] | None = None,
+        envoy_headers: bool = True,
+        node: Mapping[str, Any] | None = None,
+        routes: Sequence[dict[str, Any]] | None = None,
+        buffer_limit: int = 1 << 20,
+        on_trap: str = "raise",
+        strict: bool = False,
+        trace: bool = True,
+        seed: int = 0,
+        guest_budget: int = DEFAULT_BUDGET,
+        max_memory: int = DEFAULT_MAX_MEMORY,
+        on_log: Callable[[GuestLog], None] | None = None,
+    ) -> None:
+        _one_of("protocol", protocol, PROTOCOLS)
+        _one_of("starts", starts, STARTS)
+        _one_of("on_trap", on_trap, ON_TRAP)
+        if protocol == "tcp":
+            raise NotEmulatedError('protocol="tcp": the mock host does not emulate TCP filters yet')
+        if strict:
+            raise NotEmulatedError("strict=True: the mock host does not check strictly yet")
+        if not filters and not services:
+            raise UsageError("a host needs at least one filter: proxywasm.host(filter), or services=[filter]")
+        if workers < 1:
+            raise UsageError(f"workers={workers}: a host has at least one worker")
+        self.closed = False
+        self.exchanges: list[Exchange] = []
+        self._on_trap = on_trap
+        self._upstream: Upstream = upstream if upstream is not None else Response(200)
+        self._routes = Routes(routes or ())
+        self._streams: list[HttpStreamCore] = []
+        self._next_worker = 0
+        self._starts_at: dict[int, tuple[int, int, int]] = {}
+        proxy = self._proxy = Proxy(seed=seed, tracing=trace, buffer_limit=buffer_limit)
+        proxy.on_log = on_log
+        proxy.envoy_headers = envoy_headers
+        proxy.node = dict(node or {})
+        for name, handler in (clusters or {}).items():
+            self.cluster(name, handler)
+        loader = loader_of(engine)
+        guests = {}
+        for one in (*filters, *services):
+            if _code(one) not in guests:
+                guests[_code(one)] = loader.load(one.wasm_bytes(), one.sha256, one.allowed_capabilities)
+        self._configs = [_config(one) for one in filters]
+        self._services = [_config(one) for one in services]
+        proxy.trace.labelled = len(self._configs) + len(self._services) > 1 or workers > 1
+        limits = Limits(max_memory=max_memory, budget=guest_budget)
+        self._main = Worker(proxy, -1, guests, limits)
+        self._workers = [Worker(proxy, index, guests, limits) for index in range(workers)]
+        try:
+            if starts == "envoy":
+                start_like_envoy(proxy, self._configs, self._main, Worker(proxy, -1, guests, limits))
+            for config in self._services:
+                self._main.start(config)
+            for worker in self._workers:
+                for config in self._configs:
+                    worker.start(config)
+            self._pump()
+            self._raise_failures(None)
+        except BadModule as error:
+            self._abandon()
+            raise UsageError(str(error)) from error
+        except BaseException:
+            self._abandon()
+            raise
+
+    # What tests do.
+
+    def request(
+        self,
+        method: str = "GET",
+        path: str = "/",
+        *,
+        headers: HeadersLike = (),
+        body: Text = b"",
+        chunks: Sequence[Text] | None = None,
+        trailers: HeadersLike = (),
+        authority: str = "example.com",
+        scheme: str = "http",
+        http_version: str = "1.1",
+        upstream: Upstream | None = None,
+        properties: Mapping[Any, Any] | None = None,
+        worker: int | None = None,
+        timeout: float = 300,
+    ) -> Exchange:
+        """Send a request through the chain and run it to its end.
+
+        Time moves only while the stream waits, to the next due event, for at most ``timeout`` virtual seconds.
+
+        Args:
+            chunks: the body in pieces: one body callback each.
+            upstream: what answers; the host's ``upstream`` by default.
+            properties: what filters find under these paths during this exchange.
+            worker: the index of the worker it goes to; round robin by default.
+
+        Raises:
+            StreamStalled: a filter holds the stream and nothing is due that could resume it.
+            FilterError: the guest failed (with ``on_trap="raise"``).
+        """
+        self._check_usable()
+        request = Request(
+            method, path, headers, body, trailers, chunks=chunks, authority=authority, scheme=scheme
+        )
+        overrides = self._proxy.overrides
+        kept = dict(overrides)
+        view = PropertiesView(self._proxy)
+        for key, value in (properties or {}).items():
+            view[key] = value
+        core = self._open(http_version, worker)
+        core.exchange.request = request
+        chosen: Upstream = upstream if upstream is not None else self._upstream
+        core.on_upstream_complete = lambda: answer_with(core, chosen, core.sync)
+        try:
+            feed_request(core, request)
+            self._run(core, timeout)
+        finally:
+            overrides.clear()
+            overrides.update(kept)
+            exchange = self._sync(core)
+        self._raise_failures(core)
+        if not core.ended:
+            raise self._stalled(core, timeout)
+        return exchange
+
+    def get(self, path: str = "/", **options: Any) -> Exchange:
+        """A GET request; see `request`."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str = "/", **options: Any) -> Exchange:
+        """A POST request; see `request`."""
+        return self.request("POST", path, **options)
+
+    def put(self, path: str = "/", **options: Any) -> Exchange:
+        """A PUT request; see `request`."""
+        return self.request("PUT", path, **options)
+
+    def patch(self, path: str = "/", **options: Any) -> Exchange:
+        """A PATCH request; see `request`."""
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path: str = "/", **options: Any) -> Exchange:
+        """A DELETE request; see `request`."""
+        return self.request("DELETE", path, **options)
+
+    def head(self, path: str = "/", **options: Any) -> Exchange:
+        """A HEAD request; see `request`."""
+        return self.request("HEAD", path, **options)
+
+    def stream(
+        self, *, http_version: str = "1.1", worker: int | None = None, upstream: Upstream | None = None
+    ) -> HttpStream:
+        """A stream to drive step by step; several may be open at a time."""
+        self._check_usable()
+        return HttpStream(self, self._open(http_version, worker), upstream)
+
+    def connect(self, *, worker: int | None = None) -> Any:
+        """A TCP connection, step by step."""
+        raise NotEmulatedError("connect(): the mock host does not emulate TCP filters yet")
+
+    def run(self, plan: Any) -> Any:
+        """Run a plan drawn by a strategy."""
+        raise NotEmulatedError("run(plan): there are no exchange plans yet")
+
+    def checkpoint(self) -> Any:
+        """Remember guest memory, globals and host state."""
+        raise NotEmulatedError("checkpoint(): the mock host cannot save and restore its state yet")
+
+    def restore(self, checkpoint: Any) -> None:
+        """Go back to a checkpoint."""
+        raise NotEmulatedError("restore(): the mock host cannot save and restore its state yet")
+
+    def cluster(self, name: str, handler: Any = None) -> None:
+        """Declare a cluster that filters can call, and what answers (see ``Cluster``).
+
+        Without a handler calls wait in `pending_callouts`.
+        """
+        self._proxy.clusters[name] = Cluster(name, handler)
+
+    def foreign_function(self, name: str, function: Callable[[bytes], bytes]) -> None:
+        """Offer a function to ``proxy_call_foreign_function``: bytes to bytes."""
+        self._proxy.foreign_functions[to_bytes(name)] = function
+
+    def inject(
+        self,
+        hostcall: str,
+        status: Any,
+        *,
+        times: int = 1,
+        when: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> None:
+        """Have the next matching hostcalls answer this status instead of running.
+
+        Args:
+            hostcall: its name.
+            status: a `Status`, its number or its name.
+            when: gets the arguments as the host decoded them, and says whether the call matches.
+        """
+        if self._proxy.injector is None:
+            self._proxy.injector = Injector()
+        assert isinstance(self._proxy.injector, Injector)
+        self._proxy.injector.add(hostcall, status, times, when)
+
+    def restart(self) -> None:
+        """New VMs everywhere, as after a crash; shared data, queues and metrics stay."""
+        self._check_usable()
+        for worker in self._workers:
+            for config in self._configs:
+                worker.restart(config)
+        for config in self._services:
+            self._main.restart(config)
+        self._raise_failures(None)
+
+    # What tests look at.
+
+    @property
+    def clock(self) -> Clock:
+        """Virtual time; moving it fires ticks, callout answers and timeouts."""
+        return self._proxy.clock
+
+    @property
+    def trace(self) -> Trace:
+        """Everything that happened, in order."""
+        return self._proxy.trace
+
+    @property
+    def logs(self) -> list[GuestLog]:
+        """Everything the guests logged, in order."""
+        return self._proxy.logs
+
+    @property
+    def callouts(self) -> list[Callout]:
+        """Every callout made, in order."""
+        return self._proxy.callouts
+
+    @property
+    def pending_callouts(self) -> list[PendingCallout]:
+        """Callouts that wait for an answer, oldest first."""
+        return list(self._proxy.pending_callouts)
+
+    @property
+    def metrics(self) -> MetricsView:
+        """Metrics by name."""
+        return MetricsView(self._proxy)
+
+    @property
+    def shared_data(self) -> SharedDataView:
+        """Shared data of the first filter's vm_id."""
+        return SharedDataView(self._proxy, self._first_vm_id)
+
+    @property
+    def queues(self) -> QueuesView:
+        """Queues of the first filter's vm_id."""
+        return QueuesView(self._proxy, self._first_vm_id)
+
+    @property
+    def properties(self) -> PropertiesView:
+        """Properties that the test sets for all streams."""
+        return PropertiesView(self._proxy)
+
+    def vm_id(self, vm_id: str) -> VmView:
+        """Shared data and queues of one vm_id."""
+        return VmView(self._proxy, vm_id)
+
+    @property
+    def workers(self) -> list[Worker]:
+        """The workers, each with its VMs."""
+        return list(self._workers)
+
+    @property
+    def last_exchange(self) -> Exchange | None:
+        """The newest exchange, also one that failed."""
+        return self.exchanges[-1] if self.exchanges else None
+
+    @property
+    def log_level(self) -> LogLevel:
+        """The level the guests are told (``proxy_get_log_level``); everything is kept whatever it is."""
+        return self._proxy.log_level
+
+    @log_level.setter
+    def log_level(self, level: int) -> None:
+        self._proxy.log_level = LogLevel(level)
+
+    # The end.
+
+    def close(self) -> None:
+        """End open streams, run done and delete of the root contexts, and free the VMs."""
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            if self._proxy.crashed is None:
+                for core in list(self._streams):
+                    core.reset("downstream")
+                for worker in (*self._workers, self._main):
+                    worker.finish()
+                self._closing_failures()
+        finally:
+            self._free()
+
+    def _closing_failures(self) -> None:
+        failures, self._proxy.failures[:] = list(self._proxy.failures), []
+        if failures and self._on_trap == "raise":
+            raise failures[0]
+
+    def _free(self) -> None:
+        for worker in (*self._workers, self._main):
+            worker.close()
+
+    def _abandon(self) -> None:
+        self.closed = True
+        self._free()
+
+    def __enter__(self) -> MockHost:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close()
+        except FilterError as second:
+            # The test's own error is what counts; the one from closing goes along with it.
+            if hasattr(error, "add_note"):
+                error.add_note(f"closing the host also failed: {second}")
+
+    def __repr__(self) -> str:
+        names = ", ".join(config.name or "(unnamed)" for config in (*self._configs, *self._services))
+        return f"<MockHost with {names}{', closed' if self.closed else ''}>"
+
+    # For streams.
+
+    @property
+    def _first_vm_id(self) -> str:
+        return (self._configs or self._services)[0].vm_id
+
+    def _open(self, http_version: str, worker: int | None) -> HttpStreamCore:
+        _one_of("http_version", http_version, ("1.1", "2"))
+        if not self._configs:
+            raise UsageError("this host has only services: there is no chain to send a request through")
+        if worker is None:
+            worker = self._next_worker
+            self._next_worker = (worker + 1) % len(self._workers)
+        if not 0 <= worker < len(self._workers):
+            raise UsageError(f"worker={worker}: this host has workers 0 to {len(self._workers) - 1}")
+        chosen = self._workers[worker]
+        exchange = Exchange()
+        exchange.trace = Trace(labelled=self._proxy.trace.labelled)
+        starts = len(self._proxy.trace), len(self._proxy.logs), len(self._proxy.callouts)
+
+        def maker(config: PluginConfig) -> Callable[[HttpStreamCore], Any]:
+            return lambda stream: chosen.context(config, stream)
+
+        core = HttpStreamCore(
+            self._proxy,
+            [maker(config) for config in self._configs],
+            exchange,
+            http_version=http_version,
+            routes=self._routes,
+        )
+        self._starts_at[id(core)] = starts
+        self._streams.append(core)
+        self.exchanges.append(exchange)
+        del self.exchanges[:-1000]
+        return core
+
+    def _sync(self, core: HttpStreamCore) -> Exchange:
+        exchange = core.sync()
+        starts = self._starts_at.get(id(core))
+        if starts is not None:
+            proxy = self._proxy
+            exchange.trace = proxy.trace[starts[0] :]
+            exchange.logs = proxy.logs[starts[1] :]
+            exchange.callouts = proxy.callouts[starts[2] :]
+            if core.finished:
+                del self._starts_at[id(core)]
+                self._streams.remove(core)
+        return exchange
+
+    def _run(self, core: HttpStreamCore, timeout: float) -> None:
+        clock = self._proxy.clock
+        deadline = clock.now_ns + round(timeout * 1e9)
+        while not core.finished and clock.step(deadline):
+            pass
+        self._pump()
+
+    def _pump(self) -> None:
+        clock = self._proxy.clock
+        while clock.step(clock.now_ns):
+            pass
+
+    def _check_usable(self) -> None:
+        if self.closed:
+            raise UsageError("this host is closed")
+        if self._proxy.crashed is not None:
+            raise self._proxy.crashed
+
+    def _raise_failures(self, core: HttpStreamCore | None) -> None:
+        failures = self._proxy.failures
+        if not failures:
+            return
+        mine = list(failures)
+        failures.clear()
+        if core is None:
+            raise mine[0]
+        exchange = self._sync(core)
+        for error in mine:
+            error.exchange = exchange
+        if self._on_trap == "raise":
+            raise mine[0]
+        exchange.errors.extend(mine)
+
+    def _stalled(self, core: HttpStreamCore, timeout: float) -> StreamStalled:
+        exchange = self._sync(core)
+        message, callback = _why_stalled(self._proxy, core, timeout)
+        error = StreamStalled(message, callback=callback)
+        error.exchange = exchange
+        error.trace = exchange.trace
+        core.reset("downstream")
+        self._sync(core)
+        return error
+
+
+def _why_stalled(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[str, str | None]:
+    names = list(core.paused_callbacks.values())
+    callback = names[0] if names else None
+    request = core.exchange.request
+    what = f"{request.method} {request.path}" if request is not None else "the stream"
+    lines = [f"{what} stalled: {callback or 'nothing'} paused it, and nothing is due that could resume it"]
+    if proxy.clock.next_due_ns is not None:
+        lines = [f"{what} stalled: {callback or 'nothing'} paused it, and it was not resumed within {timeout:g} virtual seconds"]
+    waiting = [pending for pending in proxy.pending_callouts if pending.callout.cluster]
+    if waiting:
+        lines += ["", "callouts without an answer:"]
+        lines += [f"    {w.callout.method} {w.callout.path} to cluster {w.callout.cluster!r}" for w in waiting]
+        name = waiting[0].callout.cluster
+        lines += [
+            "",
+            f'Give the cluster an answer: host.cluster("{name}", pw.Response(200)),',
+            "or drive the stream by hand: host.stream(), then host.pending_callouts[0].respond(pw.Response(200)).",
+        ]
+    elif callback is not None:
+        lines += [
+            "",
+            "In Envoy this request hangs until a timeout. Either the filter forgets to resume (proxy_continue_stream, or "
+            "returning Continue at the end of the body), or it waits for something this test does not provide.",
+        ]
+    return "\n".join(lines), callback
+
+
+def _code(one: Filter) -> str:
+    names = ",".join(sorted(one.allowed_capabilities)) if one.allowed_capabilities is not None else "*"
+    return f"{one.sha256}:{names}"
+
+
+def _config(one: Filter) -> PluginConfig:
+    return PluginConfig(
+        code=_code(one),
+        name=one.name,
+        root_id=one.root_id,
+        vm_id=one.vm_id,
+        configuration=one.configuration,
+        vm_configuration=one.vm_configuration,
+        environment=tuple(one.environment.items()),
+        failure_policy=one.failure_policy,
+        allow_on_headers_stop_iteration=one.allow_on_headers_stop_iteration,
+        capabilities=one.allowed_capabilities,
+    )
+
+
+def _one_of(name: str, value: object, known: Sequence[object]) -> None:
+    if value not in known:
+        raise UsageError(f"{name}={value!r}: it is one of {', '.join(map(repr, known))}")

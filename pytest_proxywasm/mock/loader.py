@@ -1,0 +1,98 @@
+"""From a filter's bytes to a guest that is ready to be instantiated, once for each module; knows no contexts."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..abi.binder import Bound, bind, bind_denied
+from ..abi.enums import ALL_VERSIONS, AbiVersion
+from ..abi.module import Interface, check_imports, describe
+from ..abi.wasi import MODULES, WASI, bind_denied_wasi, bind_wasi
+from ..engine import BadModule, Engine, Linked, LinkError, Module
+from ..errors import FilterStartError
+from ..host.hostcalls import HOSTCALLS
+
+Types = Mapping[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]]
+
+_BOUND: dict[str, Bound] = {}
+_VERSIONS = {name: spec.versions for name, spec in HOSTCALLS.items()}
+
+
+def _offered(version: AbiVersion) -> Types:
+    types = {("env", name): (spec.wasm_params, spec.wasm_results) for name, spec in HOSTCALLS.of(version).items()}
+    for module in MODULES:
+        types.update({(module, name): (spec.wasm_params, spec.results) for name, spec in WASI.items()})
+    return types
+
+
+OFFERED: dict[AbiVersion, Types] = {version: _offered(version) for version in ALL_VERSIONS}
+"""Every function a guest of a version may import, with its type."""
+
+
+def _function(module: str, name: str, capabilities: frozenset[str] | None) -> Bound:
+    denied = capabilities is not None and name not in capabilities
+    key = f"{'!' if denied else ''}{name}"
+    bound = _BOUND.get(key)
+    if bound is None:
+        if module == "env":
+            bound = (bind_denied if denied else bind)(HOSTCALLS[name])
+        else:
+            bound = (bind_denied_wasi if denied else bind_wasi)(WASI[name])
+        _BOUND[key] = bound
+    return bound
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedGuest:
+    """A compiled module with its host functions."""
+
+    module: Module
+    interface: Interface
+    linked: Linked
+
+
+class Loader:
+    """Loads guests over one engine and remembers them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._guests: dict[tuple[str, frozenset[str] | None], LoadedGuest] = {}
+
+    def load(self, wasm: bytes, sha256: str, capabilities: frozenset[str] | None) -> LoadedGuest:
+        """Compile, check and link; `FilterStartError` where Envoy refuses to load the module."""
+        key = (sha256, capabilities)
+        guest = self._guests.get(key)
+        if guest is None:
+            guest = self._guests[key] = self._load(wasm, capabilities)
+        return guest
+
+    def _load(self, wasm: bytes, capabilities: frozenset[str] | None) -> LoadedGuest:
+        try:
+            module = self.engine.module(wasm)
+        except BadModule as error:
+            raise FilterStartError(f"Failed to parse corrupted Wasm module: {error}") from error
+        interface = describe(module.exports)
+        check_imports(module.imports, OFFERED[interface.version], interface.version, _VERSIONS)
+        functions = {
+            (i.module, i.name): _function(i.module, i.name, capabilities)
+            for i in module.imports
+            if i.kind == "function"
+        }
+        try:
+            linked = module.link(functions)
+        except LinkError as error:
+            raise FilterStartError(f"Failed to load Wasm module: {error}") from error
+        return LoadedGuest(module, interface, linked)
+
+
+_LOADERS: weakref.WeakKeyDictionary[Engine, Loader] = weakref.WeakKeyDictionary()
+
+
+def loader_of(engine: Engine) -> Loader:
+    """The one loader of an engine."""
+    loader = _LOADERS.get(engine)
+    if loader is None:
+        loader = _LOADERS[engine] = Loader(engine)
+    return loader

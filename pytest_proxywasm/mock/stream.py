@@ -1,0 +1,279 @@
+"""`HttpStream`: an exchange step by step, as tests drive it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from ..headers import Headers, HeadersLike, Text, to_bytes
+from ..host.callouts import response_entries
+from ..host.headermap import HeaderMap, Pair
+from ..host.http.stream import HttpStreamCore, response_of
+from ..model import (
+    Action,
+    After,
+    ConnectionRefused,
+    Exchange,
+    Request,
+    Reset,
+    Response,
+    Timeout,
+    Upstream,
+)
+
+if TYPE_CHECKING:
+    from .host import MockHost
+
+
+def request_map(headers: Headers, request: Request, http_version: str) -> HeaderMap:
+    """Request headers in the order Envoy's codec gives them, with the missing pseudo headers filled in.
+
+    HTTP/1.1: ``:authority``, ``:path``, ``:method``, ``:scheme``, then the others as sent. HTTP/2: pseudo headers as
+    sent, cookies joined to one.
+    """
+    pseudo = [pair for pair in headers.raw if pair[0].startswith(b":")]
+    others = [pair for pair in headers.raw if not pair[0].startswith(b":")]
+    given = dict(pseudo)
+    if b":authority" not in given:
+        host = next((value for name, value in others if name == b"host"), None)
+        given[b":authority"] = host if host is not None else to_bytes(request.authority)
+    others = [pair for pair in others if pair[0] != b"host"]
+    given.setdefault(b":path", to_bytes(request.path))
+    given.setdefault(b":method", to_bytes(request.method))
+    given.setdefault(b":scheme", to_bytes(request.scheme))
+    if http_version == "2":
+        cookies = [value for name, value in others if name == b"cookie"]
+        if len(cookies) > 1:
+            joined = (b"cookie", b"; ".join(cookies))
+            at = next(i for i, pair in enumerate(others) if pair[0] == b"cookie")
+            others = [pair for pair in others if pair[0] != b"cookie"]
+            others.insert(at, joined)
+        names = [name for name, _ in pseudo]
+        names += [name for name in (b":method", b":scheme", b":authority", b":path") if name not in names]
+    else:
+        order = (b":authority", b":path", b":method", b":scheme")
+        names = [*order, *(name for name, _ in pseudo if name not in order)]
+    entries: list[Pair] = [(name, given[name]) for name in names]
+    return HeaderMap.request([*entries, *others])
+
+
+def feed_request(core: HttpStreamCore, request: Request) -> None:
+    """Send a whole request: one body callback a chunk; over HTTP/1.1 the end of a body is its own empty piece."""
+    http2 = core.http_version == "2"
+    chunks = request.chunks if request.chunks is not None else ((request.body,) if request.body else ())
+    has_body = request.chunks is not None or bool(request.body)
+    has_trailers = bool(len(request.trailers))
+    headers = request.headers
+    if request.body and request.chunks is None and not has_trailers and "content-length" not in headers:
+        headers = Headers.from_raw([*headers.raw, (b"content-length", b"%d" % len(request.body))])
+    core.request_headers(request_map(headers, request, core.http_version), not has_body and not has_trailers)
+    for number, chunk in enumerate(chunks):
+        if core.ended or core.request.complete:
+            return
+        last = http2 and not has_trailers and number == len(chunks) - 1
+        core.request_body(chunk, last)
+    if core.ended or core.request.complete:
+        return
+    if has_trailers:
+        core.request_trailers(HeaderMap.trailers(request.trailers.raw))
+    else:
+        core.request_body(b"", True)
+
+
+def feed_response(core: HttpStreamCore, response: Response) -> None:
+    """Answer with a whole response, as an HTTP/1.1 upstream does: the end of a body is its own empty piece."""
+    method = core.upstream_headers.get(b":method") if core.upstream_headers is not None else None
+    bodiless = method == b"HEAD" or response.status in (204, 304) or 100 <= response.status < 200
+    entries = response_entries(response)
+    if response.status in (204, 304) and "content-length" not in response.headers:
+        entries = [entry for entry in entries if entry[0] != b"content-length"]
+    headers = HeaderMap.response(entries)
+    has_trailers = bool(len(response.trailers)) and not bodiless
+    has_body = not bodiless and (response.chunks is not None or bool(response.body) or has_trailers)
+    core.exchange.upstream_response = response_of(
+        headers.copy(), b"" if bodiless else response.body, HeaderMap.trailers(response.trailers.raw)
+    )
+    core.response_headers(headers, not has_body)
+    if not has_body:
+        return
+    chunks = response.chunks if response.chunks is not None else ((response.body,) if response.body else ())
+    for chunk in chunks:
+        if core.ended:
+            return
+        core.response_body(chunk, False)
+    if core.ended:
+        return
+    if has_trailers:
+        core.response_trailers(HeaderMap.trailers(response.trailers.raw))
+    else:
+        core.response_body(b"", True)
+
+
+def answer_with(core: HttpStreamCore, upstream: Upstream, sync: Callable[[], Exchange]) -> None:
+    """Have the upstream answer the request that has reached it completely."""
+    clock = core.proxy.clock
+    answer: Any = upstream
+    if callable(answer):
+        request = sync().upstream_request
+        assert request is not None
+        answer = answer(request)
+    delay = 0.0
+    if isinstance(answer, After):
+        delay, answer = answer.seconds, answer.answer
+    if not isinstance(answer, (Response, Reset, ConnectionRefused, Timeout)):
+        raise UsageError(
+            f"the upstream gave {answer!r}; it must give a pw.Response, pw.Reset(), pw.ConnectionRefused(), "
+            "pw.Timeout() or pw.After(seconds, answer)"
+        )
+
+    def act() -> None:
+        if core.ended or core.upstream_failed or core.answered:
+            return
+        if isinstance(answer, Response):
+            feed_response(core, answer)
+        elif isinstance(answer, ConnectionRefused):
+            core.upstream_reset("remote_connection_failure", "delayed connect error: Connection refused")
+        elif isinstance(answer, Reset):
+            if answer.after_headers:
+                core.response_headers(
+                    HeaderMap.response([(b":status", b"200"), (b"transfer-encoding", b"chunked")]), False
+                )
+            core.upstream_reset()
+
+    if not isinstance(answer, Timeout):
+        clock.call_later(delay, act)
+
+
+class HttpStream:
+    """One stream that a test drives step by step.
+
+    The response side is the test's, unless the stream was opened with ``upstream=``. What is due (callout answers) is
+    delivered when time moves (``host.clock.advance``) and before each step of the response side. Each step returns the
+    `Action` of the last stream callback it caused, or ``None`` if it caused none.
+    """
+
+    def __init__(self, host: MockHost, core: HttpStreamCore, upstream: Upstream | None) -> None:
+        self._host = host
+        self._core = core
+        self._upstream = upstream
+        if upstream is not None:
+            core.on_upstream_complete = lambda: answer_with(core, upstream, core.sync)
+
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange so far."""
+        return self._host._sync(self._core)
+
+    @property
+    def paused(self) -> bool:
+        """Whether a filter holds either direction."""
+        core = self._core
+        return not core.ended and (core.request.held_by is not None or core.response.held_by is not None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stream has ended and its contexts are deleted."""
+        return self._core.finished
+
+    @property
+    def upstream_complete(self) -> bool:
+        """Whether the whole request has reached the upstream."""
+        return self._core.upstream_complete
+
+    def request_headers(self, headers: HeadersLike = (), end_of_stream: bool = False) -> Action | None:
+        """The client sends its headers; missing pseudo headers are those of ``GET http://example.com/``."""
+        given = Headers(headers)
+        request = Request(headers=given)
+        entries = request_map(given, request, self._core.http_version)
+        self._core.exchange.request = request
+        return self._step(lambda: self._core.request_headers(entries, end_of_stream))
+
+    def request_body(self, data: Text = b"", end_of_stream: bool = False) -> Action | None:
+        """The client sends a piece of its body."""
+        piece = to_bytes(data, "data")
+        before = self._core.exchange.request
+        if before is not None:
+            self._core.exchange.request = Request(headers=before.headers, body=before.body + piece)
+        return self._step(lambda: self._core.request_body(piece, end_of_stream))
+
+    def request_trailers(self, trailers: HeadersLike) -> Action | None:
+        """The client sends its trailers."""
+        given = Headers(trailers)
+        before = self._core.exchange.request
+        if before is not None:
+            self._core.exchange.request = Request(headers=before.headers, body=before.body, trailers=given)
+        return self._step(lambda: self._core.request_trailers(HeaderMap.trailers(given.raw)))
+
+    def response_headers(self, headers: HeadersLike = (), end_of_stream: bool = False) -> Action | None:
+        """The upstream sends its headers; a missing ``:status`` is 200."""
+        self._test_answers()
+        given = Headers(headers)
+        entries = list(given.raw)
+        if ":status" not in given:
+            entries.insert(0, (b":status", b"200"))
+        self._host._pump()
+        self._core.exchange.upstream_response = Response(headers=Headers.from_raw(entries))
+        return self._step(lambda: self._core.response_headers(HeaderMap.response(entries), end_of_stream))
+
+    def response_body(self, data: Text = b"", end_of_stream: bool = False) -> Action | None:
+        """The upstream sends a piece of its body."""
+        self._test_answers()
+        self._host._pump()
+        piece = to_bytes(data, "data")
+        before = self._core.exchange.upstream_response
+        if before is not None:
+            self._core.exchange.upstream_response = Response(headers=before.headers, body=before.body + piece)
+        return self._step(lambda: self._core.response_body(piece, end_of_stream))
+
+    def response_trailers(self, trailers: HeadersLike) -> Action | None:
+        """The upstream sends its trailers."""
+        self._test_answers()
+        self._host._pump()
+        given = Headers(trailers)
+        before = self._core.exchange.upstream_response
+        if before is not None:
+            self._core.exchange.upstream_response = Response(
+                headers=before.headers, body=before.body, trailers=given
+            )
+        return self._step(lambda: self._core.response_trailers(HeaderMap.trailers(given.raw)))
+
+    def reset(self, peer: str = "downstream") -> None:
+        """One side breaks off: ``"downstream"`` (the client goes away) or ``"upstream"``."""
+        if peer == "downstream":
+            self._step(lambda: self._core.reset("downstream"))
+        elif peer == "upstream":
+            self._host._pump()
+            self._step(self._core.upstream_reset)
+        else:
+            raise UsageError(f'reset(peer={peer!r}): it is "downstream" or "upstream"')
+
+    def refuse(self) -> None:
+        """The upstream cannot be connected to."""
+        self._step(
+            lambda: self._core.upstream_reset(
+                "remote_connection_failure", "delayed connect error: Connection refused"
+            )
+        )
+
+    def close(self) -> None:
+        """End the stream if it has not ended: the client goes away."""
+        if not self._core.ended:
+            self.reset("downstream")
+
+    def _test_answers(self) -> None:
+        if self._upstream is not None:
+            raise UsageError("this stream has an upstream= that answers; open it without one to answer by hand")
+
+    def _step(self, action: Callable[[], None]) -> Action | None:
+        self._host._check_usable()
+        self._core.last_action = None
+        action()
+        if self._upstream is not None:
+            self._host._pump()
+        self._host._raise_failures(self._core)
+        return self._core.last_action
+
+    def __repr__(self) -> str:
+        state = "finished" if self.finished else "paused" if self.paused else "open"
+        return f"<HttpStream {state}, {self.exchange!r}>"

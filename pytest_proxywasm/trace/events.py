@@ -1,0 +1,213 @@
+"""The events of a run and the `Trace` that holds them; knows nothing of how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..model import Action
+
+
+class Arguments(dict[str, Any]):
+    """Arguments or results by parameter name.
+
+    Names are the ABI's without the memory detail: ``key`` for ``key_ptr`` and ``key_size``, ``value`` for
+    ``return_value_ptr`` and ``return_value_size``; the ABI's longer spelling finds them as well.
+    """
+
+    __slots__ = ()
+
+    def __missing__(self, name: str) -> Any:
+        for candidate in (
+            name.removeprefix("return_"),
+            name.removeprefix("status_code_"),
+            name.removesuffix("_type"),
+        ):
+            if candidate != name and candidate in self:
+                return self[candidate]
+        there = ", ".join(self) or "none"
+        raise KeyError(f"no argument {name!r}; there are: {there}")
+
+
+class Hostcall:
+    """One call from the guest to the host.
+
+    Attributes:
+        name: such as ``"proxy_get_header_map_value"``.
+        args: what the guest passed, decoded: enums, str for names and texts, bytes for values, pairs of bytes.
+            Empty when the host refused before it had decoded them.
+        status: the `Status` it answered; ``None`` for calls that answer none.
+        results: what the host handed back, empty unless the call succeeded.
+        injected: the test injected this status.
+        callback: the callback during which it was made.
+    """
+
+    __slots__ = ("args", "callback", "injected", "name", "results", "status")
+
+    def __init__(
+        self,
+        name: str,
+        args: Arguments,
+        status: Any,
+        results: Arguments,
+        callback: Callback | None,
+        injected: bool = False,
+    ) -> None:
+        self.name = name
+        self.args = args
+        self.status = status
+        self.results = results
+        self.callback = callback
+        self.injected = injected
+
+    def __repr__(self) -> str:
+        from .text import hostcall_line
+
+        return f"<Hostcall {hostcall_line(self)}>"
+
+
+class WasiCall(Hostcall):
+    """One call from the guest to a WASI function; ``status`` is its errno."""
+
+    __slots__ = ()
+
+
+class Callback:
+    """One call from the host to the guest.
+
+    Attributes:
+        name: such as ``"proxy_on_request_headers"``; start functions appear as ``"_initialize"``.
+        args: by parameter name; booleans are bool.
+        action: what it returned, for callbacks that return an action; else the plain number or ``None``.
+        hostcalls: the calls the guest made meanwhile, in order.
+        filter: the name of the filter.
+        context_id: the context it was made on.
+        worker: the index of the worker.
+        finished: false while it runs and when it trapped.
+    """
+
+    __slots__ = ("action", "args", "context_id", "filter", "finished", "hostcalls", "name", "worker")
+
+    def __init__(self, name: str, args: Arguments, context_id: int, filter: str, worker: int) -> None:
+        self.name = name
+        self.args = args
+        self.context_id = context_id
+        self.filter = filter
+        self.worker = worker
+        self.action: Action | int | None = None
+        self.hostcalls: list[Hostcall] = []
+        self.finished = False
+
+    def __repr__(self) -> str:
+        from .text import callback_line
+
+        return f"<Callback {callback_line(self)}, {len(self.hostcalls)} hostcalls>"
+
+
+class Trace(Sequence[Callback]):
+    """Callbacks in order, each with its hostcalls."""
+
+    __slots__ = ("_events", "labelled")
+
+    def __init__(self, events: Iterable[Callback] = (), *, labelled: bool = False) -> None:
+        self._events: list[Callback] = list(events)
+        self.labelled = labelled
+        """Whether lines name filter and worker, because there are several."""
+
+    def add(self, event: Callback) -> None:
+        """Put an event at the end (for hosts)."""
+        self._events.append(event)
+
+    def clear(self) -> None:
+        """Forget all events (for hosts)."""
+        self._events.clear()
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Trace(self._events[index], labelled=self.labelled)
+        return self._events[index]
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[Callback]:
+        return iter(self._events)
+
+    def callbacks(self, name: str | None = None) -> list[Callback]:
+        """All callbacks, or those of one name."""
+        return [event for event in self._events if name is None or event.name == name]
+
+    def hostcalls(self, name: str | None = None) -> list[Hostcall]:
+        """All hostcalls in order, or those of one name; WASI calls only by name."""
+        return [
+            call
+            for event in self._events
+            for call in event.hostcalls
+            if (call.name == name if name is not None else not isinstance(call, WasiCall))
+        ]
+
+    def contains(self, wanted: Sequence[str | tuple[str, Mapping[str, Any]]]) -> bool:
+        """Whether these happened in this order, with anything in between.
+
+        Args:
+            wanted: names of callbacks or hostcalls, or pairs of a name and the arguments (or results) that
+                must be there.
+        """
+        rest = list(wanted)
+        for event in self._flat():
+            if not rest:
+                break
+            first = rest[0]
+            name, fields = (first, {}) if isinstance(first, str) else first
+            if event.name != name:
+                continue
+            have = {**event.args, **(event.results if isinstance(event, Hostcall) else {})}
+            if isinstance(event, Hostcall):
+                have["status"] = event.status
+            else:
+                have["action"] = event.action
+            if all(key in have and have[key] == value for key, value in fields.items()):
+                rest.pop(0)
+        return not rest
+
+    def _flat(self) -> Iterator[Callback | Hostcall]:
+        for event in self._events:
+            yield event
+            yield from event.hostcalls
+
+    def text(
+        self,
+        *,
+        wasi: bool = False,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        redact: Iterable[str] = (),
+    ) -> str:
+        """The trace as stable text, for reading and for snapshots.
+
+        Args:
+            wasi: show all WASI calls, not only ``fd_write``.
+            include: show only these names (callbacks or hostcalls; ``*`` matches any part).
+            exclude: leave these names out.
+            redact: header names whose values are shown as ``"<redacted>"``.
+        """
+        from .text import trace_text
+
+        return trace_text(self, wasi=wasi, include=include, exclude=exclude, redact=redact)
+
+    def diff(self, other: Trace) -> str:
+        """A line diff of two traces' texts, empty when they agree."""
+        import difflib
+
+        lines = difflib.unified_diff(
+            self.text(wasi=False).splitlines(), other.text(wasi=False).splitlines(), "this", "other", lineterm=""
+        )
+        return "\n".join(lines)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Trace) and self.text(wasi=True) == other.text(wasi=True)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Trace, {len(self._events)} callbacks>"
