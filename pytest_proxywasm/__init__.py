@@ -1,0 +1,133 @@
+"""Test compiled Proxy-Wasm filters in pytest, in a mock host that behaves like Envoy.
+
+The public names; each is loaded from its module at first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .abi.enums import BufferType, Errno, MapType, MetricType, PeerType, Status, StreamType
+    from .errors import (
+        AbiError,
+        EnvoyCrashError,
+        EnvoyDiffersError,
+        ExpectationError,
+        FilterError,
+        FilterStartError,
+        GuestBudgetExceeded,
+        GuestTrap,
+        NotEmulatedError,
+        ProxyWasmError,
+        StreamStalled,
+        UsageError,
+    )
+    from .filters import Filter
+    from .model import (
+        Action,
+        After,
+        Callout,
+        ConnectionRefused,
+        Exchange,
+        GrpcResponse,
+        GuestLog,
+        HeaderChanges,
+        Headers,
+        LocalResponse,
+        LogLevel,
+        Metric,
+        NoHosts,
+        Request,
+        Reset,
+        Response,
+        Timeout,
+    )
+    from .toolkit import Toolkit
+    from .trace import Callback, Hostcall, Trace, WasiCall
+
+__all__ = [
+    "AbiError",
+    "Action",
+    "After",
+    "BufferType",
+    "Callback",
+    "Callout",
+    "ConnectionRefused",
+    "EnvoyCrashError",
+    "EnvoyDiffersError",
+    "Errno",
+    "Exchange",
+    "ExpectationError",
+    "Filter",
+    "FilterError",
+    "FilterStartError",
+    "GrpcResponse",
+    "GuestBudgetExceeded",
+    "GuestLog",
+    "GuestTrap",
+    "HeaderChanges",
+    "Headers",
+    "Hostcall",
+    "LocalResponse",
+    "LogLevel",
+    "MapType",
+    "Metric",
+    "MetricType",
+    "NoHosts",
+    "NotEmulatedError",
+    "PeerType",
+    "ProxyWasmError",
+    "Request",
+    "Reset",
+    "Response",
+    "Status",
+    "StreamStalled",
+    "StreamType",
+    "Timeout",
+    "Toolkit",
+    "Trace",
+    "UsageError",
+    "WasiCall",
+]
+
+_HOMES = {
+    "abi.enums": ("BufferType", "Errno", "MapType", "MetricType", "PeerType", "Status", "StreamType"),
+    "filters": ("Filter",),
+    "model": (
+        "Action",
+        "After",
+        "Callout",
+        "ConnectionRefused",
+        "Exchange",
+        "GrpcResponse",
+        "GuestLog",
+        "HeaderChanges",
+        "Headers",
+        "LocalResponse",
+        "LogLevel",
+        "Metric",
+        "NoHosts",
+        "Request",
+        "Reset",
+        "Response",
+        "Timeout",
+    ),
+    "toolkit": ("Toolkit",),
+    "trace": ("Callback", "Hostcall", "Trace", "WasiCall"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_HOME.get(name, 'errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

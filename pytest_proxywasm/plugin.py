@@ -1,0 +1,456 @@
+"""The pytest plugin: options, ini, fixtures, marker, reports; everything else is imported when needed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from .open_hosts import OpenHosts, Scope
+
+if TYPE_CHECKING:
+    from .filters import Filter
+    from .mock import MockHost
+    from .toolkit import Toolkit
+    from .trace import Trace
+
+_CHOICES = {
+    "engine": ("auto", "wasmtime", "wasmer"),
+    "host": ("mock", "envoy", "both"),
+    "trace": ("off", "on", "retain-on-failure"),
+}
+_DEFAULTS = {"engine": "auto", "host": "mock", "envoy": "", "trace": "off", "output": "proxywasm-results"}
+_HELP = {
+    "engine": "what runs the guests: auto (default), wasmtime or wasmer",
+    "host": "what the filters run in: mock (default), envoy or both",
+    "envoy": "the Envoy binary for --proxywasm-host=envoy and both",
+    "trace": "write traces to files: off (default), on or retain-on-failure",
+    "output": "folder for those files (default: proxywasm-results)",
+}
+_REDACTED = ("authorization", "proxy-authorization", "cookie", "set-cookie")
+_TRACE_LEVEL = 5
+_NO_FILTER = """no filter is configured. Name it in the ini file, relative to that file:
+
+    proxywasm_filter = build/my_filter.wasm
+
+or override the fixture in conftest.py:
+
+    @pytest.fixture(scope="session")
+    def proxywasm_filter(proxywasm):
+        return proxywasm.filter("build/my_filter.wasm")"""
+
+
+class _Run:
+    """What the plugin remembers of a test while it runs."""
+
+    def __init__(self, scope: Scope, shared: Iterable[MockHost]) -> None:
+        self.scope = scope
+        self.shared = [(host, len(host.trace)) for host in shared]
+        self.has_host = False
+        self.has_failed = False
+
+
+_HOSTS = pytest.StashKey[OpenHosts]()
+_RUN = pytest.StashKey[_Run]()
+
+
+# Options.
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("proxywasm", "Proxy-Wasm filters")
+    for name, text in _HELP.items():
+        choices: dict[str, Any] = {"choices": _CHOICES[name]} if name in _CHOICES else {"metavar": "PATH"}
+        group.addoption(f"--proxywasm-{name}", dest=f"proxywasm_{name}", default=None, help=text, **choices)
+        parser.addini(f"proxywasm_{name}", text, default=_DEFAULTS[name])
+    parser.addini("proxywasm_filter", "the filter under test; a path relative to the ini file", default="")
+    parser.addini("proxywasm_build", "the command that builds it, run in the rootdir without a shell", default="")
+    parser.addini(
+        "proxywasm_redact",
+        "names of headers whose values are hidden in reports and files",
+        type="args",
+        default=list(_REDACTED),
+    )
+
+
+def _setting(config: pytest.Config, name: str) -> str:
+    given = config.getoption(f"proxywasm_{name}")
+    return str(given if given is not None else config.getini(f"proxywasm_{name}") or _DEFAULTS[name])
+
+
+def _output(config: pytest.Config) -> Path:
+    given = config.getoption("proxywasm_output")
+    if given is not None:
+        return config.invocation_params.dir / str(given)
+    return config.rootpath / _setting(config, "output")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_HOSTS] = OpenHosts()
+    config.addinivalue_line(
+        "markers",
+        "proxywasm(**options): what proxywasm_host starts differently for this test: any option of "
+        "proxywasm_filter.replace() and of proxywasm.host(), or filters=[...] for a chain",
+    )
+    # Python ignores ResourceWarning by default. First in the list, so that the user's own filters win.
+    config.getini("filterwarnings").insert(0, "default:proxywasm:ResourceWarning")
+    logger = logging.getLogger("proxywasm.guest")
+    config.add_cleanup(lambda level=logger.level: logger.setLevel(level))  # type: ignore[misc]
+    logger.setLevel(_TRACE_LEVEL)
+    if logging.getLevelName(_TRACE_LEVEL) == f"Level {_TRACE_LEVEL}":
+        logging.addLevelName(_TRACE_LEVEL, "TRACE")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    for name, choices in _CHOICES.items():
+        value = _setting(config, name)
+        if value not in choices:
+            raise pytest.UsageError(f"proxywasm_{name} = {value}: choose one of {', '.join(choices)}")
+    host, engine = _setting(config, "host"), _setting(config, "engine")
+    if host == "mock" and engine != "wasmer":
+        return
+    from .errors import UsageError
+    from .toolkit import check_backend, check_engine
+
+    try:
+        check_backend(host)
+        # Its wheels exist for few Pythons, so say so once and not in every test.
+        check_engine(engine)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"proxywasm: engine {_engine_version(_setting(config, 'engine'))}, host {_setting(config, 'host')}"
+
+
+def _engine_version(choice: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in _CHOICES["engine"][1:] if choice == "auto" else (choice,):
+        with contextlib.suppress(PackageNotFoundError):
+            return f"{name} {version(name)}"
+    return f"{choice} (not installed)"
+
+
+# Fixtures.
+
+
+@pytest.fixture(scope="session")
+def proxywasm(pytestconfig: pytest.Config) -> Toolkit:
+    """Makes filters and hosts: ``proxywasm.filter(...)``, ``with proxywasm.host(filter) as host:``."""
+    with _ShortErrors():
+        from .toolkit import Toolkit
+
+        return Toolkit(
+            pytestconfig.rootpath,
+            engine=_setting(pytestconfig, "engine"),
+            backend=_setting(pytestconfig, "host"),
+            report=_reporter(pytestconfig),
+            hosts=pytestconfig.stash[_HOSTS],
+        )
+
+
+@pytest.fixture(scope="session")
+def proxywasm_filter(proxywasm: Toolkit, pytestconfig: pytest.Config) -> Filter:
+    """The filter under test: of the ini value ``proxywasm_filter``, or override this fixture in a conftest."""
+    source = pytestconfig.getini("proxywasm_filter")
+    if not source:
+        return _NotConfigured()  # type: ignore[return-value]
+    base = pytestconfig.inipath.parent if pytestconfig.inipath is not None else pytestconfig.rootpath
+    with _ShortErrors():
+        return proxywasm.filter(base / source, build=pytestconfig.getini("proxywasm_build") or None)
+
+
+@pytest.fixture
+def proxywasm_host(request: pytest.FixtureRequest, proxywasm: Toolkit, proxywasm_filter: Filter) -> Iterator[MockHost]:
+    """A fresh, started host with ``proxywasm_filter`` in it; the marker ``proxywasm`` changes its options."""
+    item = request.node
+    item.stash[_RUN].has_host = True
+    with _ShortErrors():
+        if _is_hypothesis_test(item):
+            _refuse_given(item)
+        filters, options = _host_arguments(_marker_options(item), proxywasm, proxywasm_filter)
+    with _ShortErrors(), proxywasm.host(*filters, **options) as host:
+        yield host
+
+
+class _NotConfigured:
+    """Stands for the filter nobody named; any use of it says how to name one."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        _refuse_unconfigured()
+
+    def __fspath__(self) -> NoReturn:
+        _refuse_unconfigured()
+
+
+def _refuse_unconfigured() -> NoReturn:
+    from .errors import UsageError
+
+    raise UsageError(_NO_FILTER)
+
+
+def _reporter(config: pytest.Config) -> Callable[[str], None]:
+    def report(line: str) -> None:
+        terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
+        capture: Any = config.pluginmanager.get_plugin("capturemanager")
+        if terminal is None:
+            return
+        with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
+            terminal.write_line(f"proxywasm: {line}")
+
+    return report
+
+
+class _ShortErrors:
+    """Shows our own errors as a message without a traceback: it would only lead through this plugin."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        from .errors import ProxyWasmError
+
+        if isinstance(error, ProxyWasmError):
+            failure = pytest.fail.Exception(f"{type(error).__name__}: {error}", pytrace=False)
+            failure.proxywasm_error = error  # type: ignore[attr-defined]
+            raise failure from None
+
+
+def _is_hypothesis_test(item: pytest.Item) -> bool:
+    return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
+
+
+# The marker.
+
+
+def _marker_options(item: pytest.Item) -> dict[str, Any]:
+    """The options of all markers of a test; the innermost wins."""
+    from .errors import UsageError
+    from .filters import FILTER_OPTIONS
+    from .guest import nearest
+    from .toolkit import HOST_OPTIONS
+
+    known = ("filters", "wasm", *FILTER_OPTIONS, *HOST_OPTIONS)
+    merged: dict[str, Any] = {}
+    for mark in reversed(_marks(item)):
+        if mark.args:
+            raise UsageError(
+                f"the marker proxywasm takes keywords only, not {', '.join(repr(one) for one in mark.args)}: "
+                "@pytest.mark.proxywasm(configuration=...)"
+            )
+        for option in mark.kwargs:
+            if option not in known:
+                raise UsageError(f"the marker proxywasm has no option {option!r}{nearest(option, known)}")
+        merged.update(mark.kwargs)
+    return merged
+
+
+def _marks(item: pytest.Item) -> list[pytest.Mark]:
+    """The markers of a test, the innermost first; those of ``pytest.param`` are within the function's."""
+    marks = list(item.iter_markers("proxywasm"))
+    of_parameters = [mark for mark in getattr(getattr(item, "callspec", None), "marks", ()) if mark in marks]
+    return of_parameters + [mark for mark in marks if mark not in of_parameters]
+
+
+def _host_arguments(
+    options: Mapping[str, Any], proxywasm: Toolkit, filter: Filter
+) -> tuple[list[Filter], dict[str, Any]]:
+    """What a marker means for ``proxywasm.host``: the chain and its options."""
+    from .errors import UsageError
+    from .toolkit import HOST_OPTIONS
+
+    of_host = {option: value for option, value in options.items() if option in HOST_OPTIONS}
+    of_filter = {option: options[option] for option in options.keys() - of_host.keys() - {"filters"}}
+    if "filters" not in options:
+        if isinstance(filter, _NotConfigured):
+            if "wasm" not in of_filter:
+                _refuse_unconfigured()
+            return [proxywasm.filter(of_filter.pop("wasm"), **of_filter)], of_host
+        if not of_filter:
+            return [filter], of_host
+        return [proxywasm.filter_of(filter).replace(**of_filter)], of_host
+    if of_filter:
+        names = ", ".join(f"{option}=" for option in sorted(of_filter))
+        raise UsageError(
+            f"the marker proxywasm has both filters= and {names}, and it is unclear which filter of the chain is "
+            "meant: give the option in filters=, as in filters=[{'configuration': ...}, 'other.wasm'], where a dict "
+            "stands for proxywasm_filter.replace(...)"
+        )
+    chain = options["filters"]
+    if isinstance(chain, (str, bytes, Mapping)) or not isinstance(chain, Iterable):
+        raise UsageError(f"the marker's filters= takes a list, not {chain!r}")
+    return [filter.replace(**one) if isinstance(one, dict) else proxywasm.filter_of(one) for one in chain], of_host
+
+
+def _refuse_given(item: pytest.Item) -> NoReturn:
+    from .errors import UsageError
+
+    raise UsageError(
+        "proxywasm_host is one host for all examples of a @given test. Start a fresh one in each example:\n\n"
+        + _own_host(item, given=True)
+    )
+
+
+def _refuse_marker(item: pytest.Item) -> NoReturn:
+    from .errors import UsageError
+
+    options = _marker_options(item)
+    given = _is_hypothesis_test(item)
+    shown = ", ".join(f"{option}=..." for option in options)
+    first = f"the marker proxywasm({shown}) is about proxywasm_host, and {item.name} never uses that fixture. "
+    if given:
+        raise UsageError(first + "In a @given test start the host like this:\n\n" + _own_host(item, given=True))
+    name = getattr(item, "originalname", item.name)
+    raise UsageError(
+        f"{first}Take the fixture:\n\n    def {name}(proxywasm_host):\n\n"
+        "or leave the marker and start a host of your own:\n\n" + _own_host(item, given=False)
+    )
+
+
+def _own_host(item: pytest.Item, *, given: bool) -> str:
+    from .toolkit import HOST_OPTIONS
+
+    options = _marker_options(item)
+    of_filter = ", ".join(f"{one}=..." for one in options if one not in (*HOST_OPTIONS, "filters"))
+    first = f"proxywasm_filter.replace({of_filter})" if of_filter else "proxywasm_filter"
+    if "filters" in options:
+        first = "*filters"
+    arguments = ", ".join([first, *(f"{one}=..." for one in options if one in HOST_OPTIONS)])
+    name = getattr(item, "originalname", item.name)
+    parameters = "proxywasm, proxywasm_filter" + (", request" if given else "")
+    decorator = "    @given(request=pws.requests())\n" if given else ""
+    return (
+        f"{decorator}    def {name}({parameters}):\n        with proxywasm.host({arguments}) as host:\n            ..."
+    )
+
+
+# What happens around a test.
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    if fixturedef.scope == "function":
+        return (yield)
+    hosts = request.config.stash[_HOSTS]
+    scope = hosts.begin()
+    # Registered before the fixture runs, so that it comes after the fixture's own clean-up.
+    fixturedef.addfinalizer(lambda: _close(hosts, scope, f"fixture {fixturedef.argname}", None, 0))
+    try:
+        return (yield)
+    finally:
+        hosts.end(scope, keep=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    hosts = item.config.stash[_HOSTS]
+    run = item.stash[_RUN] = _Run(hosts.begin(), hosts.shared())
+    result = yield
+    if not run.has_host and _marks(item):
+        with _ShortErrors():
+            _refuse_marker(item)
+    if isinstance(getattr(item, "funcargs", {}).get("proxywasm_filter"), _NotConfigured):
+        if not run.has_host:
+            with _ShortErrors():
+                _refuse_unconfigured()
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    try:
+        return (yield)
+    finally:
+        run = item.stash.get(_RUN, None)
+        if run is not None:
+            path, line, _ = item.reportinfo()
+            _close(item.config.stash[_HOSTS], run.scope, item.nodeid, str(path), (line or 0) + 1)
+
+
+def _close(hosts: OpenHosts, scope: Scope, owner: str, path: str | None, line: int) -> None:
+    """Close what a test or fixture left open, and say so."""
+    hosts.end(scope)
+    left = len(list(scope.left_open()))
+    if not left:
+        return
+    try:
+        scope.close()
+    finally:
+        what = "a host" if left == 1 else f"{left} hosts"
+        message = f"proxywasm: {owner} left {what} open; use 'with proxywasm.host(...) as host:' or host.close()"
+        warnings.warn_explicit(ResourceWarning(message), None, path or __file__, line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    run = item.stash.get(_RUN, None)
+    if run is None:
+        return report
+    if report.failed:
+        is_first = not run.has_failed
+        run.has_failed = True
+        if is_first or report.when != "teardown":
+            _add_sections(item, run, report, call.excinfo.value if call.excinfo is not None else None)
+    if report.when == "teardown":
+        _write_files(item, run)
+    return report
+
+
+def _hosts_of(item: pytest.Item, run: _Run) -> list[tuple[MockHost, int]]:
+    """The hosts a report shows, each with the index at which the test's part of its trace begins."""
+    own = list(run.scope.recent)
+    if _is_hypothesis_test(item):
+        # The last example is the minimal failing one.
+        own = own[-1:]
+    return [*run.shared, *((host, 0) for host in own)]
+
+
+def _traces(item: pytest.Item, run: _Run, error: BaseException | None = None) -> list[Trace]:
+    traces = [host.trace[start:] if start else host.trace for host, start in _hosts_of(item, run)]
+    # A host that did not start exists in its error only.
+    of_error = getattr(getattr(error, "proxywasm_error", error), "trace", None)
+    if not traces and of_error is not None and hasattr(of_error, "text"):
+        traces.append(of_error)
+    return [trace for trace in traces if len(trace)]
+
+
+def _add_sections(item: pytest.Item, run: _Run, report: pytest.TestReport, error: BaseException | None) -> None:
+    traces = _traces(item, run, error)
+    if not traces:
+        return
+    from .artefacts import logs_section, trace_section
+
+    redact = item.config.getini("proxywasm_redact")
+    report.sections.append(("proxywasm trace", trace_section(traces, redact)))
+    if _is_hypothesis_test(item) or not item.config.pluginmanager.has_plugin("logging-plugin"):
+        logs = [log for host, _ in _hosts_of(item, run) for log in host.logs]
+        if logs:
+            report.sections.append(("proxywasm logs", logs_section(logs)))
+
+
+def _write_files(item: pytest.Item, run: _Run) -> None:
+    mode = _setting(item.config, "trace")
+    if mode == "off":
+        return
+    from .artefacts import folder_name, remove_traces, write_traces
+
+    folder = _output(item.config) / folder_name(item.nodeid)
+    if mode == "on" or run.has_failed:
+        write_traces(folder, _traces(item, run), item.config.getini("proxywasm_redact"))
+    else:
+        remove_traces(folder)
