@@ -36,7 +36,7 @@ def _pairs(items: HeadersLike) -> Iterator[tuple[bytes, bytes]]:
     if isinstance(items, Mapping):
         for name, value in items.items():
             key = to_bytes(name, "a header name").lower()
-            if isinstance(value, (list, tuple)):
+            if not isinstance(value, (str, bytes)):
                 for one in value:
                     yield key, to_bytes(one, f"the value of header {name!r}")
             else:

@@ -403,5 +403,3 @@ class Exchange:
         status = self.response.status if self.response is not None else "no response"
         outcome = self.outcome or "running"
         return f"<Exchange {self.request.method} {self.request.path} -> {status}, {outcome}>"
-
-

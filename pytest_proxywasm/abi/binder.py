@@ -169,9 +169,7 @@ def _writer(out: Output) -> Callable[[Guest, tuple[int, ...], int, Any], None]:
         return _put_number(_U64)
     optional = out.optional
     if out.kind == "data":
-        return lambda guest, words, i, value: write_data(
-            guest, value, words[i], words[i + 1], optional=optional
-        )
+        return lambda guest, words, i, value: write_data(guest, value, words[i], words[i + 1], optional=optional)
     return lambda guest, words, i, value: write_data(
         guest, encode_pairs(value) if value else b"", words[i], words[i + 1]
     )
@@ -226,7 +224,7 @@ def bind(spec: HostcallSpec) -> Bound:
             if plain:
                 if record is not None:
                     record.status = answer
-                return answer  # type: ignore[no-any-return]
+                return answer
             if type(answer) is Status:
                 status = answer
             else:
@@ -246,9 +244,9 @@ def bind(spec: HostcallSpec) -> Bound:
                 if len(values) > at:
                     record.args[key] = values[at].value
             if status is Status.OK:
-                for (_, _, key, show), value in zip(writers, results):
-                    record.results[key] = value if show is None else show(value)
-        return status  # type: ignore[no-any-return]
+                for (_, _, key, shown), value in zip(writers, results):
+                    record.results[key] = value if shown is None else shown(value)
+        return int(status)
 
     call.__name__ = call.__qualname__ = name
     return call

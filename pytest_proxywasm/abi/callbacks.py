@@ -78,13 +78,23 @@ _ROWS = (
         "an HTTP callout was answered, failed or timed out",
     ),
     _spec(
-        "proxy_on_grpc_receive_initial_metadata", "call_id num_elements", "", "root", "gRPC stream: initial metadata"
+        "proxy_on_grpc_receive_initial_metadata",
+        "call_or_stream_id num_elements",
+        "",
+        "root",
+        "gRPC stream: initial metadata",
     ),
-    _spec("proxy_on_grpc_receive", "call_id message_size", "", "root", "a gRPC message"),
+    _spec("proxy_on_grpc_receive", "call_or_stream_id message_size", "", "root", "a gRPC message"),
     _spec(
-        "proxy_on_grpc_receive_trailing_metadata", "call_id num_elements", "", "root", "gRPC stream: trailing metadata"
+        "proxy_on_grpc_receive_trailing_metadata",
+        "call_or_stream_id num_elements",
+        "",
+        "root",
+        "gRPC stream: trailing metadata",
     ),
-    _spec("proxy_on_grpc_close", "call_id grpc_status", "", "root", "a gRPC call failed, or a gRPC stream ended"),
+    _spec(
+        "proxy_on_grpc_close", "call_or_stream_id grpc_status", "", "root", "a gRPC call failed, or a gRPC stream ended"
+    ),
     _spec("proxy_on_done", "", "bool", "any", "the context has ended"),
     _spec("proxy_on_log", "", "", "stream", "the final log of a stream"),
     _spec("proxy_on_delete", "", "", "any", "the last call of a context"),

@@ -19,7 +19,7 @@ def encode_pairs(pairs: Iterable[Pair]) -> bytes:
     """
     items = list(pairs)
     sizes = [len(items)]
-    parts = []
+    parts: list[bytes] = []
     for name, value in items:
         sizes += (len(name), len(value))
         parts += (name, b"\0", value, b"\0")

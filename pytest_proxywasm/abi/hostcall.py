@@ -90,7 +90,7 @@ class Reply(NamedTuple):
     values: tuple[Any, ...]
 
 
-class Refused(Exception):  # noqa: N818  (not an error: a status on its way to the guest)
+class Refused(Exception):
     """The host answers this status before, or instead of, running the body."""
 
     def __init__(self, status: Status) -> None:

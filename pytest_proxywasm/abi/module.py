@@ -220,7 +220,7 @@ def _no_version(exports: Sequence[Export]) -> str:
 
 
 def _start_types(allocator: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    types: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {name: ((), ()) for name in START_FUNCTIONS}
+    types: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = dict.fromkeys(START_FUNCTIONS, ((), ()))
     types["main"] = (("i32", "i32"), ("i32",))
     types["__main_void"] = ((), ("i32",))
     types[allocator] = (("i32",), ("i32",))

@@ -73,9 +73,7 @@ def _wasi(
 
     def add(body: WasiFunction) -> WasiFunction:
         name = body.__name__
-        WASI[name] = WasiSpec(
-            name, tuple(fields), body, during_start, inside_allocator, ("i32",) if returns else ()
-        )
+        WASI[name] = WasiSpec(name, tuple(fields), body, during_start, inside_allocator, ("i32",) if returns else ())
         return body
 
     return add
@@ -230,9 +228,7 @@ def fd_pwrite(guest: WasiGuest, fd: int, iovs: int, count: int, offset: int, nwr
 _constant("path_create_directory", "fd path_ptr path_len", Errno.NOTSUP)
 _constant("path_filestat_get", "fd flags path_ptr path_len stat_ptr", Errno.NOTSUP)
 _constant("path_filestat_set_times", "fd flags path_ptr path_len atim:i64 mtim:i64 fst_flags", Errno.NOTSUP)
-_constant(
-    "path_link", "old_fd old_flags old_path_ptr old_path_len new_fd new_path_ptr new_path_len", Errno.NOTSUP
-)
+_constant("path_link", "old_fd old_flags old_path_ptr old_path_len new_fd new_path_ptr new_path_len", Errno.NOTSUP)
 _constant(
     "path_open",
     "fd dirflags path_ptr path_len oflags rights_base:i64 rights_inheriting:i64 fdflags opened_fd_ptr",

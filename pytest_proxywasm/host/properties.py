@@ -121,7 +121,7 @@ class HeaderAttributes(Mapping[str, str]):
         return iter(dict.fromkeys(to_text(k) for k, _ in self._headers.entries) if self._headers is not None else ())
 
     def __len__(self) -> int:
-        return len(set(k for k, _ in self._headers.entries)) if self._headers is not None else 0
+        return len({k for k, _ in self._headers.entries}) if self._headers is not None else 0
 
 
 def _top(context: Context, name: bytes) -> Any:
@@ -184,7 +184,7 @@ def _request(context: Context, stream: HttpStreamCore) -> Group:
         return MISSING if found is None else found
 
     path = of(b":path")
-    group = Group(
+    return Group(
         path=path,
         url_path=path.partition(b"?")[0] if isinstance(path, bytes) else MISSING,
         query=(path.partition(b"?")[2] if isinstance(path, bytes) else MISSING),
@@ -201,7 +201,6 @@ def _request(context: Context, stream: HttpStreamCore) -> Group:
         total_size=stream.request_size + stream.request_header_bytes,
         duration=stream.ended_ns - stream.started_ns if stream.ended_ns is not None else MISSING,
     )
-    return group
 
 
 def _visible_request(context: Context, stream: HttpStreamCore) -> HeaderMap | None:
@@ -222,7 +221,7 @@ def _response(context: Context, stream: HttpStreamCore) -> Group:
         headers = stream.response.headers_map if logging else context.response.headers
         trailers = stream.response.trailers_map if logging else context.response.trailers
     code = stream.response_code
-    group = Group(
+    return Group(
         code=code if code is not None else MISSING,
         code_details=stream.details or MISSING,
         flags=stream.flags,
@@ -233,7 +232,6 @@ def _response(context: Context, stream: HttpStreamCore) -> Group:
         grpc_status=stream.grpc_status if stream.grpc_status is not None else MISSING,
         backend_latency=stream.backend_latency_ns if logging and stream.backend_latency_ns is not None else MISSING,
     )
-    return group
 
 
 def _source(context: Context, stream: Any) -> Group:

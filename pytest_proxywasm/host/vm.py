@@ -99,9 +99,7 @@ class Vm:
         if self.failed or not self.has(name):
             return None
         spec = CALLBACKS[name]
-        shown: list[Any] = [
-            bool(value) if key in spec.booleans else value for key, value in zip(spec.params, args)
-        ]
+        shown: list[Any] = [bool(value) if key in spec.booleans else value for key, value in zip(spec.params, args)]
         passed = args[: self.interface.callbacks[name] - 1]
         event = Callback(
             name, Arguments(zip(spec.params[: len(passed)], shown)), context.id, context.label, self.worker

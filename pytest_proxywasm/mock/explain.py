@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..engine import Limits, Trap
+from ..host.http.stream import HttpStreamCore
+from ..host.proxy import Proxy
 from ..host.vm import Vm
 from ..model import LogLevel
 from ..trace import Callback
@@ -68,3 +70,34 @@ def _hint(trap: Trap, vm: Vm) -> str:
     if trap.frames and all(frame.name.startswith("function[") for frame in trap.frames):
         return "The guest has no name section: build it without stripping to see function names here."
     return ""
+
+
+def explain_stall(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[str, str | None]:
+    """The message of a `StreamStalled`, and the callback that paused the stream."""
+    names = list(core.paused_callbacks.values())
+    callback = names[0] if names else None
+    request = core.exchange.request
+    what = f"{request.method} {request.path}" if request is not None else "the stream"
+    lines = [f"{what} stalled: {callback or 'nothing'} paused it, and nothing is due that could resume it"]
+    if proxy.clock.next_due_ns is not None:
+        lines = [
+            f"{what} stalled: {callback or 'nothing'} paused it, and it was not resumed within {timeout:g} virtual "
+            "seconds"
+        ]
+    waiting = [pending for pending in proxy.pending_callouts if pending.callout.cluster]
+    if waiting:
+        lines += ["", "callouts without an answer:"]
+        lines += [f"    {w.callout.method} {w.callout.path} to cluster {w.callout.cluster!r}" for w in waiting]
+        name = waiting[0].callout.cluster
+        lines += [
+            "",
+            f'Give the cluster an answer: host.cluster("{name}", pw.Response(200)),',
+            "or drive the stream by hand: host.stream(), then host.pending_callouts[0].respond(pw.Response(200)).",
+        ]
+    elif callback is not None:
+        lines += [
+            "",
+            "In Envoy this request hangs until a timeout. Either the filter forgets to resume (proxy_continue_stream, "
+            "or Continue at the end of the body), or it waits for something this test does not provide.",
+        ]
+    return "\n".join(lines), callback

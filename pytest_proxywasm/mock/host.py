@@ -18,6 +18,7 @@ from ..host.plugin import PluginConfig
 from ..host.proxy import Proxy
 from ..model import Callout, Exchange, GuestLog, LogLevel, Request, Response, Upstream
 from ..trace import Trace
+from .explain import explain_stall
 from .injection import Injector
 from .loader import loader_of
 from .plugins import Worker, start_like_envoy
@@ -152,9 +153,7 @@ class MockHost:
             FilterError: the guest failed (with ``on_trap="raise"``).
         """
         self._check_usable()
-        request = Request(
-            method, path, headers, body, trailers, chunks=chunks, authority=authority, scheme=scheme
-        )
+        request = Request(method, path, headers, body, trailers, chunks=chunks, authority=authority, scheme=scheme)
         overrides = self._proxy.overrides
         kept = dict(overrides)
         view = PropertiesView(self._proxy)
@@ -468,40 +467,13 @@ class MockHost:
 
     def _stalled(self, core: HttpStreamCore, timeout: float) -> StreamStalled:
         exchange = self._sync(core)
-        message, callback = _why_stalled(self._proxy, core, timeout)
+        message, callback = explain_stall(self._proxy, core, timeout)
         error = StreamStalled(message, callback=callback)
         error.exchange = exchange
         error.trace = exchange.trace
         core.reset("downstream")
         self._sync(core)
         return error
-
-
-def _why_stalled(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[str, str | None]:
-    names = list(core.paused_callbacks.values())
-    callback = names[0] if names else None
-    request = core.exchange.request
-    what = f"{request.method} {request.path}" if request is not None else "the stream"
-    lines = [f"{what} stalled: {callback or 'nothing'} paused it, and nothing is due that could resume it"]
-    if proxy.clock.next_due_ns is not None:
-        lines = [f"{what} stalled: {callback or 'nothing'} paused it, and it was not resumed within {timeout:g} virtual seconds"]
-    waiting = [pending for pending in proxy.pending_callouts if pending.callout.cluster]
-    if waiting:
-        lines += ["", "callouts without an answer:"]
-        lines += [f"    {w.callout.method} {w.callout.path} to cluster {w.callout.cluster!r}" for w in waiting]
-        name = waiting[0].callout.cluster
-        lines += [
-            "",
-            f'Give the cluster an answer: host.cluster("{name}", pw.Response(200)),',
-            "or drive the stream by hand: host.stream(), then host.pending_callouts[0].respond(pw.Response(200)).",
-        ]
-    elif callback is not None:
-        lines += [
-            "",
-            "In Envoy this request hangs until a timeout. Either the filter forgets to resume (proxy_continue_stream, or "
-            "returning Continue at the end of the body), or it waits for something this test does not provide.",
-        ]
-    return "\n".join(lines), callback
 
 
 def _code(one: Filter) -> str:

@@ -22,9 +22,7 @@ RELOAD_BACKOFF_NS = 10**9
 class Worker:
     """One worker thread of a proxy: its own VM of each filter."""
 
-    def __init__(
-        self, proxy: Proxy, index: int, guests: dict[str, LoadedGuest], limits: Limits
-    ) -> None:
+    def __init__(self, proxy: Proxy, index: int, guests: dict[str, LoadedGuest], limits: Limits) -> None:
         self.proxy = proxy
         self.index = index
         self._guests = guests
@@ -46,9 +44,8 @@ class Worker:
                 vm.start_function(name, *((0, 0) if name == "main" else ()))
         except FilterError as error:
             vm.close()
-            raise _start_error(
-                f"Failed to initialize Wasm code: the guest's start function {error.callback or ''} failed", config, error
-            ) from error
+            words = f"Failed to initialize Wasm code: the guest's start function {error.callback or ''} failed"
+            raise _start_error(words, config, error) from error
         guest.gate = None
         return vm
 
@@ -113,7 +110,8 @@ def start_root(vm: Vm, config: PluginConfig) -> RootContext:
         accepted = step()
         if vm.failed:
             error = vm.proxy.failures.pop() if vm.proxy.failures else None
-            raise _start_error(f"{words}: the guest failed in {error.callback if error else what}", config, error) from error
+            where = error.callback if error is not None else what
+            raise _start_error(f"{words}: the guest failed in {where}", config, error) from error
         if not accepted:
             raise _start_error(f"{words}: the guest returned 0 from {what}, which refuses to start", config, None)
     return root
@@ -124,8 +122,7 @@ def _start_error(words: str, config: PluginConfig, cause: FilterError | None) ->
     text = f"{name}{words}"
     if cause is not None:
         text += f"\n{cause}"
-    error = FilterStartError(text, callback=cause.callback if cause is not None else None)
-    return error
+    return FilterStartError(text, callback=cause.callback if cause is not None else None)
 
 
 def start_like_envoy(proxy: Proxy, configs: Sequence[PluginConfig], main: Worker, scratch: Worker) -> None:

@@ -233,9 +233,7 @@ class HttpStream:
         given = Headers(trailers)
         before = self._core.exchange.upstream_response
         if before is not None:
-            self._core.exchange.upstream_response = Response(
-                headers=before.headers, body=before.body, trailers=given
-            )
+            self._core.exchange.upstream_response = Response(headers=before.headers, body=before.body, trailers=given)
         return self._step(lambda: self._core.response_trailers(HeaderMap.trailers(given.raw)))
 
     def reset(self, peer: str = "downstream") -> None:
@@ -251,9 +249,7 @@ class HttpStream:
     def refuse(self) -> None:
         """The upstream cannot be connected to."""
         self._step(
-            lambda: self._core.upstream_reset(
-                "remote_connection_failure", "delayed connect error: Connection refused"
-            )
+            lambda: self._core.upstream_reset("remote_connection_failure", "delayed connect error: Connection refused")
         )
 
     def close(self) -> None:

@@ -62,9 +62,7 @@ def _fields(items: Iterable[tuple[str, Any]]) -> str:
 def _redacted(call: Hostcall, redact: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     def hide_pairs(value: Any) -> Any:
         if isinstance(value, (list, tuple)) and value and isinstance(value[0], tuple):
-            return [
-                (name, b"<redacted>" if _name(name).lower() in redact else content) for name, content in value
-            ]
+            return [(name, b"<redacted>" if _name(name).lower() in redact else content) for name, content in value]
         return value
 
     args, results = dict(call.args), dict(call.results)

@@ -14,7 +14,9 @@ from .registry import HOSTCALLS
 
 
 @HOSTCALLS.declare()
-def proxy_get_header_map_value(context: Context, map: Map, key: Text) -> Annotated[bytes | Status, Output("data", "value")]:
+def proxy_get_header_map_value(
+    context: Context, map: Map, key: Text
+) -> Annotated[bytes | Status, Output("data", "value")]:
     """The first value of a header.
 
     NOT_FOUND when it is absent (ABI 0.1.0: OK and empty); BAD_ARGUMENT when the map is not there now.

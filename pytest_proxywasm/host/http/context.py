@@ -80,7 +80,7 @@ class Side:
         self.headers = headers
         context.end_of_stream = end_of_stream
         vm = context.vm
-        verdict = context.run(
+        verdict: HeadersVerdict = context.run(
             f"proxy_on_{self.direction}_headers",
             len(headers),
             int(end_of_stream),
@@ -108,7 +108,7 @@ class Side:
         self.body = data
         context.end_of_stream = end_of_stream
         vm = context.vm
-        verdict = context.run(
+        verdict: DataVerdict = context.run(
             f"proxy_on_{self.direction}_body",
             len(self.view() or b""),
             int(end_of_stream),
@@ -128,7 +128,7 @@ class Side:
             return TrailersVerdict.CONTINUE
         self.trailers = trailers
         vm = context.vm
-        verdict = context.run(
+        verdict: TrailersVerdict = context.run(
             f"proxy_on_{self.direction}_trailers",
             len(trailers),
             convert=lambda result: trailers_verdict(result, local_response=vm.stop_iteration),

@@ -20,9 +20,7 @@ def http_to_grpc(status: int) -> int:
 def is_grpc(request: HeaderMap | None) -> bool:
     """Whether a request is gRPC, by its content type."""
     value = request.get(b"content-type") if request is not None else None
-    return value is not None and (
-        value == GRPC_CONTENT_TYPES[0] or value.startswith(GRPC_CONTENT_TYPES[1:])
-    )
+    return value is not None and (value == GRPC_CONTENT_TYPES[0] or value.startswith(GRPC_CONTENT_TYPES[1:]))
 
 
 def local_reply(

@@ -56,14 +56,14 @@ class Routes:
         return next((route for route in self._routes if route.matches(path, headers)), None)
 
     def any(self) -> Route:
-        """The first route, whatever the request looks like (without Envoy's headers nothing can be selected by them)."""
+        """The first route, whatever the request looks like: without Envoy's own headers none can be selected."""
         return self._routes[0]
 
 
 def _only(spec: dict[str, Any], known: set[str], where: str) -> None:
     unknown = sorted(set(spec) - known)
     if unknown:
-        raise NotEmulatedError(f"routes: the mock host does not emulate {where}.{unknown[0]} (Envoy's route configuration)")
+        raise NotEmulatedError(f"routes: the mock host does not emulate {where}.{unknown[0]} of Envoy's routes")
 
 
 def _route(spec: dict[str, Any]) -> Route:

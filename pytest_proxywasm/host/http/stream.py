@@ -15,11 +15,12 @@ from ..buffers import Buffer
 from ..clock import Timer
 from ..headermap import HeaderMap, Pair
 from ..proxy import Proxy
-from .connection_manager import finish_response_headers, prepare_request_headers, removed_required_header
+from .connection_manager import prepare_request_headers
 from .context import HttpContext, Side
+from .ends import ClientEnd, RouterEnd
 from .iteration import Direction
 from .reply import REASONS, http_to_grpc, is_grpc, local_reply
-from .router import ROUTE_TIMEOUT_NS, Route, Routes, problem_with_request
+from .router import ROUTE_TIMEOUT_NS, Route, Routes
 
 FLAG_UPSTREAM_TIMEOUT = 0x4
 FLAG_UPSTREAM_RESET = 0x10
@@ -96,8 +97,8 @@ class HttpStreamCore:
         self.response = Direction(
             [c.response for c in reversed(self.contexts)], limit, self._response_too_large, self._run_prepared
         )
-        self.request.sink = _Router(self)
-        self.response.sink = _Client(self)
+        self.request.sink = RouterEnd(self)
+        self.response.sink = ClientEnd(self)
 
     # The client's side.
 
@@ -138,7 +139,7 @@ class HttpStreamCore:
         if by == "downstream":
             self.details = "downstream_remote_disconnect"
             self.flags |= FLAG_DOWNSTREAM_DISCONNECT
-        self._end("cut" if self.client_headers is not None else "reset")
+        self.end("cut" if self.client_headers is not None else "reset")
 
     # The upstream's side.
 
@@ -199,7 +200,7 @@ class HttpStreamCore:
             self.flags |= FLAG_UPSTREAM_RESET
         if self.answered:
             self.details = f"upstream_reset_after_response_started{{{named}}}"
-            self._end("cut" if self.client_headers is not None else "reset")
+            self.end("cut" if self.client_headers is not None else "reset")
             return
         text = "upstream connect error or disconnect/reset before headers. reset reason: " + reason.replace("_", " ")
         self.send_local_reply(
@@ -303,7 +304,7 @@ class HttpStreamCore:
             if content and not self.ended:
                 client.data(content, True)
         else:
-            self._end("cut")
+            self.end("cut")
 
     def _run_prepared(self) -> None:
         prepared, self._prepared = self._prepared, None
@@ -318,7 +319,8 @@ class HttpStreamCore:
 
     # The end.
 
-    def _end(self, outcome: str) -> None:
+    def end(self, outcome: str) -> None:
+        """Nothing more will be sent: final logs, then done and delete of every filter."""
         if self.ended:
             return
         self.ended = True
@@ -340,7 +342,7 @@ class HttpStreamCore:
         self.flags |= FLAG_UPSTREAM_TIMEOUT
         if self.answered:
             self.details = "response_timeout"
-            self._end("cut" if self.client_headers is not None else "reset")
+            self.end("cut" if self.client_headers is not None else "reset")
         else:
             self.send_local_reply(504, b"upstream request timeout", [], "response_timeout", grpc_status=14)
 
@@ -414,111 +416,6 @@ class HttpStreamCore:
             exchange.response = response_of(self.client_headers, bytes(self.client_body), self.client_trailers)
         exchange.details = self.details
         return exchange
-
-
-class _Router:
-    """The end of the request direction."""
-
-    def __init__(self, stream: HttpStreamCore) -> None:
-        self._stream = stream
-
-    def headers(self, headers: HeaderMap, end_of_stream: bool) -> None:
-        stream = self._stream
-        if stream.upstream_headers is not None or stream.upstream_failed:
-            return
-        stream.exchange.request_after = Headers.from_raw(headers.entries)
-        stream.route = stream.routes.select(headers) if stream.proxy.envoy_headers else stream.routes.any()
-        if stream.route is None:
-            stream.send_local_reply(404, b"", [], "route_not_found", grpc_status=12)
-            return
-        if stream.route.direct is not None:
-            status, body = stream.route.direct
-            stream.send_local_reply(status, body, [], "direct_response")
-            return
-        problem = problem_with_request(headers)
-        if problem is not None:
-            details = problem.decode("utf-8", "surrogateescape").replace(" ", "_")
-            stream.send_local_reply(503, problem, [], f"filter_removed_required_request_headers{{{details}}}")
-            return
-        if stream.proxy.envoy_headers:
-            headers.set(b"x-envoy-expected-rq-timeout-ms", b"15000")
-        stream.upstream_headers = headers.copy()
-        stream.upstream_started_ns = stream.proxy.clock.now_ns
-        if end_of_stream:
-            self._complete()
-
-    def data(self, data: bytes, end_of_stream: bool) -> None:
-        stream = self._stream
-        if stream.upstream_complete or stream.upstream_headers is None:
-            return
-        stream.upstream_body += data
-        if end_of_stream:
-            self._complete()
-
-    def trailers(self, trailers: HeaderMap) -> None:
-        stream = self._stream
-        if stream.upstream_complete or stream.upstream_headers is None:
-            return
-        stream.upstream_trailers = trailers.copy()
-        self._complete()
-
-    def _complete(self) -> None:
-        self._stream.upstream_complete = True
-        self._stream.upstream_started_ns = self._stream.proxy.clock.now_ns
-        self._stream.arm_timeout()
-        if self._stream.on_upstream_complete is not None:
-            self._stream.on_upstream_complete()
-
-
-class _Client:
-    """The end of the response direction: the connection manager on the way to the client."""
-
-    def __init__(self, stream: HttpStreamCore) -> None:
-        self._stream = stream
-
-    def headers(self, headers: HeaderMap, end_of_stream: bool) -> None:
-        stream = self._stream
-        if stream.client_headers is not None:
-            stream.sent_headers_twice = True
-            return
-        problem = removed_required_header(headers)
-        if problem is not None and not stream.response.aborted:
-            stream.response.aborted = True
-            stream.send_local_reply(
-                502,
-                problem,
-                [],
-                "filter_removed_required_response_headers{" + to_text(problem).replace(" ", "_") + "}",
-            )
-            return
-        stream.exchange.response_after = Headers.from_raw(headers.entries)
-        if stream.proxy.envoy_headers:
-            finish_response_headers(
-                headers, stream.proxy.clock.now, close=not stream.request_read and stream.http_version != "2"
-            )
-        stream.client_headers = headers.copy()
-        if end_of_stream:
-            self._complete()
-
-    def data(self, data: bytes, end_of_stream: bool) -> None:
-        stream = self._stream
-        if stream.client_complete or stream.client_headers is None:
-            return
-        stream.client_body += data
-        stream.response_size += len(data)
-        if end_of_stream:
-            self._complete()
-
-    def trailers(self, trailers: HeaderMap) -> None:
-        stream = self._stream
-        if stream.client_complete or stream.client_headers is None:
-            return
-        stream.client_trailers = trailers.copy()
-        self._complete()
-
-    def _complete(self) -> None:
-        self._stream.client_complete = True
-        self._stream._end("complete")
 
 
 def _request_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None) -> Request:

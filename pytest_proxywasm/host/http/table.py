@@ -9,7 +9,7 @@ its chain, and every filter is in one of four states of iteration:
   for it, in the second case without a limit (the peer is slowed down instead).
 
 `TABLE` says for each state and event what happens and which state follows. It is Envoy's filter manager
-(``commonHandleAfterHeadersCallback``, ``...DataCallback``, ``...TrailersCallback`` and ``commonContinue``) in one place.
+(``commonHandleAfterHeadersCallback``, ``...DataCallback``, ``...TrailersCallback``, ``commonContinue``) in one place.
 """
 
 from __future__ import annotations
@@ -146,9 +146,7 @@ def headers_verdict(result: int, *, local_response: bool, allow_stop_iteration: 
         return HeadersVerdict.STOP_ALL_ITERATION_AND_WATERMARK
     if result == 1:
         return (
-            HeadersVerdict.STOP_ITERATION
-            if allow_stop_iteration
-            else HeadersVerdict.STOP_ALL_ITERATION_AND_WATERMARK
+            HeadersVerdict.STOP_ITERATION if allow_stop_iteration else HeadersVerdict.STOP_ALL_ITERATION_AND_WATERMARK
         )
     return {
         0: HeadersVerdict.CONTINUE,

@@ -1,0 +1,127 @@
+"""The two ends of a filter chain: the router that sends requests on, and the way back to the client.
+
+Knows the stream it belongs to; knows neither filters nor guests.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...headers import Headers, to_text
+from ..headermap import HeaderMap
+from .connection_manager import finish_response_headers, removed_required_header
+from .router import problem_with_request
+
+if TYPE_CHECKING:
+    from .stream import HttpStreamCore
+
+
+class RouterEnd:
+    """The end of the request direction."""
+
+    def __init__(self, stream: HttpStreamCore) -> None:
+        self._stream = stream
+
+    def headers(self, headers: HeaderMap, end_of_stream: bool) -> None:
+        """Headers left the last filter."""
+        stream = self._stream
+        if stream.upstream_headers is not None or stream.upstream_failed:
+            return
+        stream.exchange.request_after = Headers.from_raw(headers.entries)
+        stream.route = stream.routes.select(headers) if stream.proxy.envoy_headers else stream.routes.any()
+        if stream.route is None:
+            stream.send_local_reply(404, b"", [], "route_not_found", grpc_status=12)
+            return
+        if stream.route.direct is not None:
+            status, body = stream.route.direct
+            stream.send_local_reply(status, body, [], "direct_response")
+            return
+        problem = problem_with_request(headers)
+        if problem is not None:
+            details = problem.decode("utf-8", "surrogateescape").replace(" ", "_")
+            stream.send_local_reply(503, problem, [], f"filter_removed_required_request_headers{{{details}}}")
+            return
+        if stream.proxy.envoy_headers:
+            headers.set(b"x-envoy-expected-rq-timeout-ms", b"15000")
+        stream.upstream_headers = headers.copy()
+        stream.upstream_started_ns = stream.proxy.clock.now_ns
+        if end_of_stream:
+            self._complete()
+
+    def data(self, data: bytes, end_of_stream: bool) -> None:
+        """Data left the last filter."""
+        stream = self._stream
+        if stream.upstream_complete or stream.upstream_headers is None:
+            return
+        stream.upstream_body += data
+        if end_of_stream:
+            self._complete()
+
+    def trailers(self, trailers: HeaderMap) -> None:
+        """Trailers left the last filter."""
+        stream = self._stream
+        if stream.upstream_complete or stream.upstream_headers is None:
+            return
+        stream.upstream_trailers = trailers.copy()
+        self._complete()
+
+    def _complete(self) -> None:
+        self._stream.upstream_complete = True
+        self._stream.upstream_started_ns = self._stream.proxy.clock.now_ns
+        self._stream.arm_timeout()
+        if self._stream.on_upstream_complete is not None:
+            self._stream.on_upstream_complete()
+
+
+class ClientEnd:
+    """The end of the response direction: the connection manager on the way to the client."""
+
+    def __init__(self, stream: HttpStreamCore) -> None:
+        self._stream = stream
+
+    def headers(self, headers: HeaderMap, end_of_stream: bool) -> None:
+        """Headers left the last filter."""
+        stream = self._stream
+        if stream.client_headers is not None:
+            stream.sent_headers_twice = True
+            return
+        problem = removed_required_header(headers)
+        if problem is not None and not stream.response.aborted:
+            stream.response.aborted = True
+            stream.send_local_reply(
+                502,
+                problem,
+                [],
+                "filter_removed_required_response_headers{" + to_text(problem).replace(" ", "_") + "}",
+            )
+            return
+        stream.exchange.response_after = Headers.from_raw(headers.entries)
+        if stream.proxy.envoy_headers:
+            finish_response_headers(
+                headers, stream.proxy.clock.now, close=not stream.request_read and stream.http_version != "2"
+            )
+        stream.client_headers = headers.copy()
+        if end_of_stream:
+            self._complete()
+
+    def data(self, data: bytes, end_of_stream: bool) -> None:
+        """Data left the last filter."""
+        stream = self._stream
+        if stream.client_complete or stream.client_headers is None:
+            return
+        stream.client_body += data
+        stream.response_size += len(data)
+        if end_of_stream:
+            self._complete()
+
+    def trailers(self, trailers: HeaderMap) -> None:
+        """Trailers left the last filter."""
+        stream = self._stream
+        if stream.client_complete or stream.client_headers is None:
+            return
+        stream.client_trailers = trailers.copy()
+        self._complete()
+
+    def _complete(self) -> None:
+        self._stream.client_complete = True
+        self._stream.end("complete")
