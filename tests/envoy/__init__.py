@@ -1,0 +1,1 @@
+"""Exchanges recorded from a real Envoy, replayed in the mock host."""

@@ -1,0 +1,166 @@
+"""A recorded case: reading it from JSON and giving its shortened parts their full length; knows neither host nor guest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Case", "CaseError", "Expected", "expand", "load"]
+
+KEYS = frozenset(
+    {
+        "id",
+        "area",
+        "title",
+        "kind",
+        "filters",
+        "request",
+        "request_parts",
+        "envoy",
+        "actions",
+        "greet",
+        "cluster",
+        "expected",
+    }
+)
+
+
+class CaseError(Exception):
+    """A case file, or a line of it, is not what this replay can read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What was recorded.
+
+    Attributes:
+        envoy_exit: Envoy's exit status; negative when it crashed.
+        ready: Envoy accepted the configuration.
+        client, upstream: what each side of an HTTP exchange received; ``None`` where that was not recorded.
+        client_got, upstream_got: what each side of a TCP connection read, read by read.
+    """
+
+    envoy_exit: int
+    ready: bool
+    guest_log: tuple[str, ...]
+    client: Mapping[str, Any] | None = None
+    upstream: tuple[Mapping[str, Any], ...] | None = None
+    client_got: tuple[str, ...] | None = None
+    upstream_got: tuple[str, ...] | None = None
+
+    @property
+    def crashed(self) -> bool:
+        """Envoy died of a signal."""
+        return self.envoy_exit < 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One recorded exchange, ready to be replayed.
+
+    Attributes:
+        request: what the client wrote first; ``None`` in cases that record a start only.
+        parts: what it wrote after that, one write each.
+        unknown: keys this replay does not know; such a case cannot be replayed.
+    """
+
+    id: str
+    area: str
+    title: str
+    kind: str
+    filters: tuple[Mapping[str, Any], ...]
+    expected: Expected
+    request: bytes | None = None
+    parts: tuple[bytes, ...] = ()
+    envoy: Mapping[str, Any] = field(default_factory=dict)
+    actions: tuple[Any, ...] = ()
+    greet: bytes = b""
+    cluster: str = "tcp"
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def start_only(self) -> bool:
+        """Nothing was sent, so that all start-up lines were recorded."""
+        return self.kind == "http" and self.request is None
+
+
+def expand(value: str | Mapping[str, Any]) -> bytes:
+    """The bytes of a request or a part of one.
+
+    Text is latin-1. A shortened one gives its start, its length and a digest: the rest is the end of the headers and
+    the letter x; where the digest says that the letters came before the end of the headers, they do.
+    """
+    if isinstance(value, str):
+        return value.encode("latin-1")
+    start = value["starts"].encode("latin-1")
+    length = int(value["length"])
+    end = b"\r\n\r\n"
+    room = length - len(start)
+    candidates = [
+        start + end + b"x" * (room - len(end)),
+        start + b"x" * room,
+        start + b"x" * (room - len(end)) + end,
+        start + b"x" * (room - 2) + b"\r\n",
+    ]
+    fitting = [data for data in candidates if len(data) == length]
+    digest = value.get("sha256")
+    for data in fitting:
+        if digest is not None and hashlib.sha256(data).hexdigest() == digest:
+            return data
+    if not fitting:
+        raise CaseError(f"a request of {length} bytes cannot start with {len(start)} bytes")
+    return fitting[0]
+
+
+def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _case(raw: Mapping[str, Any]) -> Case:
+    expected = raw["expected"]
+    request = raw.get("request")
+    return Case(
+        id=raw["id"],
+        area=raw["area"],
+        title=raw["title"],
+        kind=raw["kind"],
+        filters=tuple(raw["filters"]),
+        request=None if request is None else expand(request),
+        parts=tuple(expand(part) for part in raw.get("request_parts") or ()),
+        envoy=raw.get("envoy") or {},
+        actions=tuple(raw.get("actions") or ()),
+        greet=(raw.get("greet") or "").encode("latin-1"),
+        cluster=raw.get("cluster") or "tcp",
+        unknown=tuple(sorted(set(raw) - KEYS)),
+        expected=Expected(
+            envoy_exit=expected["envoy_exit"],
+            ready=expected["ready"],
+            guest_log=tuple(expected["guest_log"]),
+            client=expected.get("client"),
+            upstream=_tuple(expected.get("upstream")),
+            client_got=_tuple(expected.get("client_got")),
+            upstream_got=_tuple(expected.get("upstream_got")),
+        ),
+    )
+
+
+def _read(path: Path) -> Iterator[Case]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaseError(f"cannot read cases from {path}: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield _case(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise CaseError(f"{path}:{number}: not a recorded case: {error!r}") from error
+
+
+def load(path: Path) -> list[Case]:
+    """All cases of a file, in its order."""
+    return list(_read(path))
