@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..abi.codec import encode_pairs, split_path
 from ..abi.enums import Status
 from ..headers import to_text
+from . import protobuf
 from .headermap import HeaderMap
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ MISSING = Missing()
 
 
 class Message(dict[str, Any]):
-    """A protobuf message whose fields can be read; as a whole it would be protobuf bytes."""
+    """A protobuf message: its fields can be entered, and as a whole it is its bytes."""
+
+    def __init__(self, fields: Mapping[str, Any], serialized: bytes) -> None:
+        super().__init__(fields)
+        self.serialized = serialized
 
 
 def encode(value: Any) -> bytes | Status:
@@ -52,6 +57,8 @@ def encode(value: Any) -> bytes | Status:
         return struct.pack("<d", value)
     if isinstance(value, Group) or value is None:
         return Status.SERIALIZATION_FAILURE
+    if isinstance(value, Message):
+        return value.serialized
     if isinstance(value, Mapping):
         return _encode_items([(key, item) for key, item in value.items()])
     if isinstance(value, (list, tuple)):
@@ -150,6 +157,7 @@ def _xds(context: Context, stream: Any) -> Group:
         route = stream.route_for_properties
         group["cluster_name"] = route.cluster if route is not None else MISSING
         group["route_name"] = route.name if route is not None else MISSING
+        group["route_metadata"] = _metadata_message(route.metadata) if route is not None else MISSING
         group["virtual_host_name"] = "vh" if route is not None else MISSING
         group["filter_chain_name"] = ""
     group["listener_direction"] = context.proxy.listener_direction
@@ -157,10 +165,33 @@ def _xds(context: Context, stream: Any) -> Group:
 
 
 def _node(node: Mapping[str, Any]) -> Message:
-    message = Message(id=node.get("id", ""), cluster=node.get("cluster", ""))
-    message["metadata"] = _struct(node.get("metadata", {}))
-    message["locality"] = Message(node.get("locality", {}))
-    return message
+    """Envoy's own node: as a whole without the list of extensions that Envoy puts in."""
+    metadata = node.get("metadata", {})
+    locality = _locality(node.get("locality", {}))
+    fields = {
+        "id": node.get("id", ""),
+        "cluster": node.get("cluster", ""),
+        "metadata": _struct(metadata),
+        "locality": locality,
+        "user_agent_name": "envoy",
+    }
+    serialized = protobuf.text(1, fields["id"]) + protobuf.text(2, fields["cluster"])
+    if metadata:
+        serialized += protobuf.field(3, protobuf.struct_message(metadata))
+    if locality.serialized:
+        serialized += protobuf.field(4, locality.serialized)
+    return Message(fields, serialized + protobuf.text(6, "envoy"))
+
+
+def _locality(locality: Mapping[str, str]) -> Message:
+    names = ("region", "zone", "sub_zone")
+    serialized = b"".join(protobuf.text(number, locality.get(name, "")) for number, name in enumerate(names, 1))
+    return Message({name: locality.get(name, "") for name in names}, serialized)
+
+
+def _metadata_message(filter_metadata: Mapping[str, Any]) -> Message:
+    entries = {key: protobuf.struct_message(value) for key, value in filter_metadata.items()}
+    return Message({"filter_metadata": _struct(filter_metadata)}, protobuf.map_field(1, entries))
 
 
 def _struct(value: Any) -> Any:
@@ -266,11 +297,7 @@ def _upstream(context: Context, stream: Any) -> Group:
 
 
 def _metadata(context: Context, stream: Any) -> Any:
-    return _EmptyMessage(filter_metadata={})
-
-
-class _EmptyMessage(Message):
-    """A message without fields set: no bytes as a whole."""
+    return _metadata_message({})
 
 
 def _filter_state(context: Context, stream: Any) -> Group:

@@ -44,6 +44,7 @@ class RouterEnd:
         if stream.proxy.envoy_headers:
             headers.set(b"x-envoy-expected-rq-timeout-ms", b"15000")
         stream.upstream_headers = headers.copy()
+        stream.connect_upstream()
         stream.upstream_started_ns = stream.proxy.clock.now_ns
         if end_of_stream:
             self._complete()

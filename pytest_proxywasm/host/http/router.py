@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import NotEmulatedError
@@ -26,6 +26,7 @@ class Route:
     path: str | None = None
     headers: tuple[tuple[bytes, bytes | None], ...] = ()
     direct: tuple[int, bytes] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def matches(self, path: bytes, headers: HeaderMap) -> bool:
         """Whether a request takes this route."""
@@ -89,6 +90,7 @@ def _route(spec: dict[str, Any]) -> Route:
         path=match.get("path"),
         headers=tuple(wanted),
         direct=direct,
+        metadata=spec.get("metadata", {}).get("filter_metadata", {}),
     )
 
 

@@ -76,6 +76,7 @@ class HttpStreamCore:
         self.upstream_complete = False
         self.upstream_started_ns = 0
         self.upstream_failed = False
+        self.upstream_connected = False
         self.answered = False
         self.answered_ns = 0
         self.transport_failure = ""
@@ -146,6 +147,7 @@ class HttpStreamCore:
     def response_headers(self, headers: HeaderMap, end_of_stream: bool) -> None:
         """The upstream's response headers."""
         self._check_response("headers")
+        self.upstream_connected = True
         if self.answered:
             raise UsageError("this stream has got its response headers already")
         self.answered = True
@@ -186,6 +188,19 @@ class HttpStreamCore:
         if end_of_stream and self._timeout is not None:
             self._timeout.cancel()
 
+    def connect_upstream(self) -> None:
+        """The router asks for a connection, which is there when the running event is over.
+
+        So a stream that ends while its request is still arriving never shows up at the upstream (Envoy, with a fresh
+        connection).
+        """
+
+        def connected() -> None:
+            if not self.ended and not self.upstream_failed:
+                self.upstream_connected = True
+
+        self.proxy.clock.call_later(0, connected)
+
     def upstream_reset(self, reason: str = "connection_termination", transport_failure: str = "") -> None:
         """The upstream connection broke or was never made; before headers Envoy answers 503, after them it cuts."""
         if self.ended or self.upstream_failed or self.response.complete:
@@ -195,6 +210,7 @@ class HttpStreamCore:
         named = f"{reason}|{transport_failure.replace(' ', '_')}" if transport_failure else reason
         self.transport_failure = transport_failure
         if reason == "remote_connection_failure":
+            self.upstream_connected = False
             self.flags |= FLAG_UPSTREAM_CONNECTION_FAILURE
         else:
             self.flags |= FLAG_UPSTREAM_RESET
@@ -394,11 +410,6 @@ class HttpStreamCore:
         return self.answered_ns - self.upstream_started_ns if self.answered else None
 
     @property
-    def upstream_connected(self) -> bool:
-        """Whether the router has a connection to the upstream."""
-        return self.answered
-
-    @property
     def upstream_attempts(self) -> int:
         """How often the router tried."""
         return int(self.upstream_headers is not None)
@@ -408,10 +419,12 @@ class HttpStreamCore:
     def sync(self) -> Exchange:
         """Bring the exchange up to date."""
         exchange = self.exchange
-        if self.upstream_headers is not None:
+        if self.upstream_headers is not None and (self.upstream_connected or not (self.ended or self.upstream_failed)):
             exchange.upstream_request = _request_of(
                 self.upstream_headers, bytes(self.upstream_body), self.upstream_trailers
             )
+        else:
+            exchange.upstream_request = None
         if self.client_headers is not None:
             exchange.response = response_of(self.client_headers, bytes(self.client_body), self.client_trailers)
         exchange.details = self.details
