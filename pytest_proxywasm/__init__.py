@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from .filters import Filter
+    from .mock import MockHost
+    from .mock.stream import HttpStream
     from .model import (
         Action,
         After,
@@ -69,11 +71,13 @@ __all__ = [
     "HeaderChanges",
     "Headers",
     "Hostcall",
+    "HttpStream",
     "LocalResponse",
     "LogLevel",
     "MapType",
     "Metric",
     "MetricType",
+    "MockHost",
     "NoHosts",
     "NotEmulatedError",
     "PeerType",
@@ -94,6 +98,8 @@ __all__ = [
 _HOMES = {
     "abi.enums": ("BufferType", "Errno", "MapType", "MetricType", "PeerType", "Status", "StreamType"),
     "filters": ("Filter",),
+    "mock": ("MockHost",),
+    "mock.stream": ("HttpStream",),
     "model": (
         "Action",
         "After",

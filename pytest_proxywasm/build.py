@@ -169,7 +169,13 @@ class Builder:
     def _build(self, output: Path, words: tuple[str, ...]) -> None:
         name = hashlib.sha256(repr((str(self.root), str(output), words)).encode()).hexdigest()[:20]
         folder = self.cache_dir / "builds" / name
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise UsageError(
+                f"builds are kept track of in {self.cache_dir}, which cannot be written: {error.strerror}. "
+                "The environment variable PYTEST_PROXYWASM_CACHE_DIR names another folder."
+            ) from None
         with _lock(folder / "lock"):
             stamp = _read_stamp(folder / "stamp.json")
             before = self._sources(output)
@@ -201,8 +207,7 @@ class Builder:
         if status != 0:
             how = f"ended with status {status}" if status > 0 else f"was killed by signal {-status}"
             raise UsageError(
-                f"building {output.name} failed: {shown}\n"
-                f"in {self.root} {how}.\n{_tail(log)}\nWhole log: {log}"
+                f"building {output.name} failed: {shown}\nin {self.root} {how}.\n{_tail(log)}\nWhole log: {log}"
             )
         if not output.is_file():
             raise UsageError(

@@ -314,7 +314,7 @@ def _environment(option: str, value: Any) -> tuple[tuple[str, str], ...]:
 
 def _failure_policy(option: str, value: Any) -> str:
     if value not in FAILURE_POLICIES:
-        hint = nearest(str(value).lower(), FAILURE_POLICIES)
+        hint = nearest(str(value), FAILURE_POLICIES)
         raise UsageError(f"{option}={value!r} does not exist{hint}")
     return str(value)
 

@@ -25,7 +25,8 @@ WasmSource: TypeAlias = "bytes | str | os.PathLike[str]"
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest ones, else all."""
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    same = [one for one in names if one.lower() == name.lower()]
+    close = same or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if close:
         return f"; did you mean {' or '.join(repr(one) for one in close)}?"
     return f"; there are: {', '.join(names)}"
@@ -69,6 +70,11 @@ class Guest:
         return repr(str(self.path.relative_to(root) if root in self.path.parents else self.path))
 
 
+_USUAL_COMMANDS = {
+    "Cargo.toml": "cargo build --release --target wasm32-wasip1",
+    "go.mod": "env GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o {name} .",
+    "package.json": "npm run build",
+}
 _BLANK = re.compile(r"(?:\s+|;;[^\n]*(?:\n|\Z)|\(;.*?;\))*", re.DOTALL)
 
 
@@ -83,12 +89,10 @@ def load_guest(wasm: WasmSource, build: tuple[str, ...] | None, builder: Builder
         if build is not None:
             raise UsageError("build= makes a file, so the filter must be given by that file's path")
         if isinstance(wasm, str):
-            return Guest(_assemble(wasm, "the WAT given as filter"), None)
-        return Guest(_checked(bytes(wasm), "the bytes given as filter"), None)
+            return Guest(_assemble(wasm, "the guest given as WAT"), None)
+        return Guest(_checked(bytes(wasm), "the guest given as bytes"), None)
     if not isinstance(wasm, (str, os.PathLike)):
-        raise UsageError(
-            f"a filter is given as bytes, as a path, or as WAT, not as {type(wasm).__name__}: {wasm!r}"
-        )
+        raise UsageError(f"a filter is given as bytes, as a path, or as WAT, not as {type(wasm).__name__}: {wasm!r}")
     given = os.fspath(wasm)
     if not given or "\n" in given or "\0" in given:
         raise UsageError(
@@ -102,7 +106,7 @@ def load_guest(wasm: WasmSource, build: tuple[str, ...] | None, builder: Builder
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise UsageError(_missing(path, build)) from None
+        raise UsageError(_missing(path, given)) from None
     except IsADirectoryError:
         raise UsageError(f"the filter {path} is a folder{_inside(path)}") from None
     except OSError as error:
@@ -128,21 +132,30 @@ def _assemble(text: str, what: str) -> bytes:
         raise UsageError(f"{what} cannot be assembled: {error}") from None
 
 
-def _missing(path: Path, build: tuple[str, ...] | None) -> str:
+def _missing(path: Path, given: str) -> str:
     folder = path.parent
     while not folder.is_dir():
         folder = folder.parent
     where = f"{folder} is there" if folder != path.parent else f"its folder {folder} is there"
     return (
         f"there is no filter {path}\n{where}{_inside(folder, path.name)}\n"
-        "Build the filter before the tests, or have it built: "
-        f'proxywasm.filter({path.name!r}, build="cargo build --release --target wasm32-wasip1"), '
-        "or in the ini file proxywasm_build = ..."
+        f"Build it before the tests, or have it built: proxywasm.filter({given!r}, "
+        f'build="{_usual_command(path)}"), or in the ini file proxywasm_build = {_usual_command(path)}'
     )
 
 
+def _usual_command(path: Path) -> str:
+    for folder in path.parents:
+        for manifest, command in _USUAL_COMMANDS.items():
+            if (folder / manifest).is_file():
+                return command.format(name=path.name)
+    return "..."
+
+
 def _inside(folder: Path, wanted: str = "") -> str:
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
+    names = sorted(
+        entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir() if not entry.name.startswith(".")
+    )
     if not names:
         return ", and empty"
     close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.6) if wanted else []
