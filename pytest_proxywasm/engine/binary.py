@@ -343,17 +343,13 @@ def read_module(wasm: bytes) -> ModuleInfo:
     if wasm[:4] != MAGIC:
         if not wasm:
             raise BadModule("not a WebAssembly module: it is empty")
-        raise BadModule(
-            f"not a WebAssembly module: it starts with {bytes(wasm[:4])!r} instead of b'\\x00asm'"
-        )
+        raise BadModule(f"not a WebAssembly module: it starts with {bytes(wasm[:4])!r} instead of b'\\x00asm'")
     if wasm[4:8] != b"\x01\0\0\0":
         if wasm[4:8] == b"\x0d\0\x01\0":
             raise BadModule(
                 "this is a WebAssembly component, not a core module: build for wasm32-wasip1, not wasm32-wasip2"
             )
-        raise BadModule(
-            f"unknown WebAssembly version {bytes(wasm[4:8]).hex()}: only version 1 modules can be run"
-        )
+        raise BadModule(f"unknown WebAssembly version {bytes(wasm[4:8]).hex()}: only version 1 modules can be run")
     info = ModuleInfo()
     reader = Reader(wasm, 8)
     seen: set[int] = set()
@@ -367,9 +363,7 @@ def read_module(wasm: bytes) -> ModuleInfo:
         size = reader.unsigned()
         start = reader.pos
         if size > reader.end - start:
-            raise reader.bad(
-                f"{size} bytes announced but {reader.end - start} left: is the file cut off?", at
-            )
+            raise reader.bad(f"{size} bytes announced but {reader.end - start} left: is the file cut off?", at)
         body = Reader(wasm, start, start + size, reader.what)
         reader.pos = start + size
         if number == 0:

@@ -47,7 +47,7 @@ NO_LIMITS = Limits()
 """The limits that rewritten modules start with."""
 
 _MODULES_KEPT = 32
-_SLOW_BYTES_PER_SECOND = 900_000
+_CODE_BYTES_PER_SECOND = 1_000_000
 _FRAMES_KEPT = 30
 _NUMERIC = {"i32", "i64", "f32", "f64"}
 _TEXTS = {
@@ -77,18 +77,14 @@ class CompiledModule:
         self.imports: tuple[ImportType, ...] = info.import_types()
         self.exports: tuple[ExportType, ...] = info.export_types()
         self.exported: dict[str, tuple[int, FunctionType]] = {
-            export.name: (number, export.type)
-            for number, export in enumerate(self.exports)
-            if export.type is not None
+            export.name: (number, export.type) for number, export in enumerate(self.exports) if export.type is not None
         }
         self.has_memory = info.memory_index is not None
         self._starts = starts
         self._window = window
         self._symbols: Symbols | None = None
 
-    def functions(
-        self, offered: Mapping[tuple[str, str], HostFunction]
-    ) -> list[tuple[HostFunction, FunctionType]]:
+    def functions(self, offered: Mapping[tuple[str, str], HostFunction]) -> list[tuple[HostFunction, FunctionType]]:
         """The host function of every imported function, in order; `LinkError` when one is missing or mistyped."""
         found: list[tuple[HostFunction, FunctionType]] = []
         for entry in self.imports:
@@ -183,9 +179,7 @@ def _near(entry: ImportType, offered: Mapping[tuple[str, str], HostFunction]) ->
     others = [module for module, name in offered if name == entry.name]
     if others:
         return f"; it offers {others[0]}.{entry.name}"
-    close = difflib.get_close_matches(
-        entry.name, [name for module, name in offered if module == entry.module], 1
-    )
+    close = difflib.get_close_matches(entry.name, [name for module, name in offered if module == entry.module], 1)
     return f"; did you mean {entry.module}.{close[0]}?" if close else ""
 
 
@@ -219,9 +213,7 @@ def check_callable(kind: FunctionType) -> None:
     """`TypeError` for a function whose values cannot be passed to or from Python."""
     strange = [t for t in kind.params + kind.results if t not in _NUMERIC]
     if strange:
-        raise TypeError(
-            f"a function of type {kind} cannot be called: Python has no values of type {strange[0]}"
-        )
+        raise TypeError(f"a function of type {kind} cannot be called: Python has no values of type {strange[0]}")
 
 
 def signed_arguments(kind: FunctionType, args: tuple[Any, ...]) -> list[Any]:
@@ -249,9 +241,7 @@ _SIGNED: dict[str, Callable[[Any], Any]] = {
 
 def closed() -> InstanceClosed:
     """What using a closed instance raises."""
-    return InstanceClosed(
-        "this instance is closed: its memory is gone and its functions cannot be called any more"
-    )
+    return InstanceClosed("this instance is closed: its memory is gone and its functions cannot be called any more")
 
 
 class CompilingEngine(ABC):
@@ -346,17 +336,16 @@ class CompilingEngine(ABC):
             return None
 
     def _build(self, wasm: bytes, info: ModuleInfo, name: str) -> tuple[tuple[Any, array[int]], bytes]:
-        if self.on_compile is not None and len(wasm) > _SLOW_BYTES_PER_SECOND:
-            seconds = len(wasm) / _SLOW_BYTES_PER_SECOND
-            kept = self.cache is not None and not self.cache.problem
-            self.on_compile(
-                f"compiling {name or 'a module'} ({len(wasm) / 1e6:.1f} MB) with {self.name}, "
-                + (
-                    f"once: about {seconds:.0f} s"
-                    if kept
-                    else f"about {seconds:.0f} s, each time: {self._why_uncached()}"
-                )
-            )
+        code = info.section(10)
+        seconds = (code.end - code.start) / _CODE_BYTES_PER_SECOND if code is not None else 0.0
+        if self.on_compile is not None and seconds > 1:
+            if self.cache is not None and not self.cache.problem:
+                how_long = f"once: about {seconds:.0f} s"
+            else:
+                problem = self.cache.problem if self.cache is not None else "there is no cache directory"
+                how_long = f"about {seconds:.0f} s, each time ({problem})"
+            size = len(wasm) / 1e6
+            self.on_compile(f"compiling {name or 'a module'} ({size:.1f} MB) with {self.name}, {how_long}")
         rewritten = rewriting.instrument(wasm, info, window=self.window)
         native = self.compile(rewritten.wasm)
         starts = rewritten.starts.tobytes()
@@ -364,9 +353,6 @@ class CompilingEngine(ABC):
         if self.cache is not None:
             payload = struct.pack("<I", len(starts)) + starts + self.serialize(native)
         return (native, rewritten.starts), payload
-
-    def _why_uncached(self) -> str:
-        return self.cache.problem if self.cache is not None else "there is no cache directory"
 
 
 def _processor() -> str:

@@ -108,9 +108,7 @@ def _open(wasm: bytes, info: ModuleInfo) -> Any:
                 name = "." + parameter.removesuffix("_sec")
                 section = info.custom(name)
                 data = wasm[section.start : section.end] if section is not None else b""
-                sections[parameter] = (
-                    DebugSectionDescriptor(io.BytesIO(data), name, 0, len(data), 0) if data else None
-                )
+                sections[parameter] = DebugSectionDescriptor(io.BytesIO(data), name, 0, len(data), 0) if data else None
         config = DwarfConfig(little_endian=True, machine_arch="wasm", default_address_size=4)
         return DWARFInfo(config, **sections)
     except Exception:

@@ -19,7 +19,7 @@ from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from .binary import ModuleInfo, Reader, Section, byte_vector, read_module, signed, unsigned
+from .binary import KINDS, ModuleInfo, Reader, Section, byte_vector, read_module, signed, unsigned
 from .interface import DEFAULT_BUDGET, DEFAULT_MAX_MEMORY, PAGE, BadModule, FunctionType
 from .opcodes import interesting
 
@@ -123,9 +123,7 @@ def _apply(data: bytes, start: int, end: int, edits: list[tuple[int, int, bytes]
     return b"".join(parts)
 
 
-def original_offset(
-    wasm: bytes, info: ModuleInfo, window: bool, function: int, body_offset: int
-) -> tuple[int, int]:
+def original_offset(wasm: bytes, info: ModuleInfo, window: bool, function: int, body_offset: int) -> tuple[int, int]:
     """Offset in the original module of an offset into the rewritten body of a function, and where that body starts."""
     plan = _plan(info, window)
     section = info.section(10)
@@ -171,6 +169,20 @@ def _function_type(kind: FunctionType) -> bytes:
     )
 
 
+def _imports(info: ModuleInfo, retyped: int | None) -> bytes:
+    """Functions renamed; globals and tags, which no host offers, only to keep indices; memories and tables left out."""
+    items = []
+    functions = 0
+    for entry in info.imports:
+        if entry.kind == "function":
+            index = entry.type_index if retyped is None else retyped
+            items.append(b"\x01h" + byte_vector(str(functions).encode()) + b"\x00" + unsigned(index))
+            functions += 1
+        elif entry.kind in ("global", "tag"):
+            items.append(b"\x01h\x01-" + bytes((KINDS.index(entry.kind),)) + entry.raw)
+    return _vector(items)
+
+
 def _append(wasm: bytes, section: Section | None, items: list[bytes]) -> bytes:
     """A section's vector with items added behind."""
     if section is None:
@@ -185,11 +197,12 @@ def _wrapper(kind: FunctionType, target: int, memory: int) -> bytes:
 
     def access(code: int, offset: int) -> bytes:
         return (
-            bytes((code, 0x40)) + unsigned(memory) + unsigned(offset)
-            if memory
-            else bytes((code, 0)) + unsigned(offset)
+            bytes((code, 0x40)) + unsigned(memory) + unsigned(offset) if memory else bytes((code, 0)) + unsigned(offset)
         )
 
+    if len(kind.results) > 1 or not _LOAD.keys() >= {*kind.params, *kind.results}:
+        # No host function can be linked here, so this never runs.
+        return b"\x00\x00" + _END
     out = [b"\x00\x41\x00\x41\x00", access(0x36, 0)]
     for number, param in enumerate(kind.params):
         out += [b"\x41\x00\x20", unsigned(number), access(_STORE[param], ARGUMENTS + 8 * number)]
@@ -202,9 +215,7 @@ def _wrapper(kind: FunctionType, target: int, memory: int) -> bytes:
 def _thunk(parameters: int, target: int, budget: int) -> bytes:
     """Body that fills the budget and calls on."""
     fill = b"\x00\x23" + unsigned(budget + 1) + b"\x24" + unsigned(budget)
-    return (
-        fill + b"".join(b"\x20" + unsigned(n) for n in range(parameters)) + b"\x10" + unsigned(target) + _END
-    )
+    return fill + b"".join(b"\x20" + unsigned(n) for n in range(parameters)) + b"\x10" + unsigned(target) + _END
 
 
 _CONSTANT_ONE = {0x6A, 0x6B, 0x6C, 0x7C, 0x7D, 0x7E}
@@ -317,9 +328,7 @@ def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = Fa
             target = plan.function(index)
             export(f"i{number}", 0, target)
             type_index = type_indices[index]
-            export(
-                f"o{number}", 0, add(type_index, _thunk(len(info.types[type_index].params), target, budget))
-            )
+            export(f"o{number}", 0, add(type_index, _thunk(len(info.types[type_index].params), target, budget)))
     if info.start is not None:
         export("s", 0, add(nothing, _thunk(0, plan.function(info.start), budget)))
 
@@ -342,15 +351,7 @@ def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = Fa
         ),
         _section(
             2,
-            _vector(
-                [
-                    b"\x01h"
-                    + byte_vector(str(n).encode())
-                    + b"\x00"
-                    + unsigned(nothing if window else e.type_index)
-                    for n, e in enumerate(imports)
-                ]
-            ),
+            _imports(info, nothing if window else None),
         ),
         [unsigned(index) for index in new_functions],
         bodies,
@@ -372,9 +373,7 @@ def _assemble(
     if plan.window:
         memories.append(b"\x01\x01\x01")
     section = info.section(6)
-    own_globals = (
-        _globals(Reader(wasm, section.start, section.end, "the global section"), plan) if section else []
-    )
+    own_globals = _globals(Reader(wasm, section.start, section.end, "the global section"), plan) if section else []
     added_globals = [
         b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + _END,
         b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + _END,
@@ -410,9 +409,7 @@ def _assemble(
     return Instrumented(b"".join(head), starts)
 
 
-def _code(
-    wasm: bytes, info: ModuleInfo, plan: _Plan, added: list[bytes], offset: int
-) -> tuple[bytes, array[int]]:
+def _code(wasm: bytes, info: ModuleInfo, plan: _Plan, added: list[bytes], offset: int) -> tuple[bytes, array[int]]:
     """The code section, and where its first bodies (the guest's own) start in the whole module."""
     parts = [unsigned(len(info.functions) + len(added))]
     starts = array("I")

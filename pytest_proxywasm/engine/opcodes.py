@@ -69,9 +69,7 @@ def _pattern(imports: int) -> re.Pattern[bytes]:
     elif imports <= 0x7F:
         call = rb"\x10(?:[\x%02x-\x7f]|[\x80-\xff]{1,4}[\x01-\x7f])" % imports
     else:
-        call = (
-            rb"\x10[\x80-\xff]{2,4}[\x01-\x7f]" if imports <= 1 << 14 else rb"\x10[\x80-\xff]{3,4}[\x01-\x7f]"
-        )
+        call = rb"\x10[\x80-\xff]{2,4}[\x01-\x7f]" if imports <= 1 << 14 else rb"\x10[\x80-\xff]{3,4}[\x01-\x7f]"
     text = _PATTERN.replace(b"CALL", call).replace(b"MEMARG", _MEMARG).replace(b"LEB", _LEB)
     return re.compile(text, re.VERBOSE | re.DOTALL)
 

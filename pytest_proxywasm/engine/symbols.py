@@ -38,10 +38,16 @@ def demangle(name: str) -> str:
             return _rust_v0(name)
         if name.startswith("_Z"):
             return _cpp(name) or name
+        # Linkers may have demangled the name section already.
+        return _shorten(name) if "std::__" in name else name
     except Exception:
         # The demanglers raise IndexError, NotImplementedError and others of their own on names they do not know.
         return name
-    return name
+
+
+def _shorten(name: str) -> str:
+    """Without the inline namespaces of the standard library, and with its string under its usual name."""
+    return _STRING.sub("std::string", _INLINE_NAMESPACE.sub("std::", name))
 
 
 def _rust_legacy(name: str) -> str | None:
@@ -87,7 +93,7 @@ def _cpp(name: str) -> str:
     tree = parse(name)
     if tree is None:
         return ""
-    return _STRING.sub("std::string", _INLINE_NAMESPACE.sub("std::", str(tree)))
+    return _shorten(str(tree))
 
 
 class Symbols:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
 from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +22,7 @@ from .binary import ModuleInfo
 from .cache import ModuleCache
 from .core import CompiledModule, CompilingEngine
 from .interface import BadModule, FunctionType, HostFunction, Limits
-from .window import EMPTY, Calls, none_returned
+from .window import Calls, empty, none_returned
 
 __all__ = ["WasmerEngine", "wat_to_wasm"]
 
@@ -61,18 +62,26 @@ class WasmerEngine(CompilingEngine):
     name = "wasmer"
     window = False
 
-    def __init__(
-        self, cache: ModuleCache | None = None, on_compile: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, cache: ModuleCache | None = None, on_compile: Callable[[str], None] | None = None) -> None:
         super().__init__(cache, on_compile)
         self.version: str = wasmer.__version__
         self.store = wasmer.Store(_engines.Universal(Compiler))
+        self._thread = threading.get_ident()
+
+    def check_thread(self) -> None:
+        """`RuntimeError` in any thread but the one that made the engine: wasmer would abort the thread."""
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                "wasmer can be used only in the thread that first used it: stay in that thread, or choose the engine "
+                "'wasmtime'"
+            )
 
     def settings(self) -> str:
         return "universal cranelift"
 
     def module(self, wasm: bytes, *, name: str = "") -> WasmerModule:
         """The compiled module of these bytes."""
+        self.check_thread()
         module = self.load(wasm, name)
         assert isinstance(module, WasmerModule)
         return module
@@ -132,6 +141,7 @@ class WasmerLinked:
 
     def instantiate(self, data: object, limits: Limits = core.NO_LIMITS) -> WasmerInstance:
         """A fresh instance."""
+        self.module.engine.check_thread()
         return WasmerInstance(self, data, limits)
 
 
@@ -180,7 +190,7 @@ class WasmerInstance:
         self._active = False
         self._closing = False
         self._functions: dict[str, Callable[..., Any]] = {}
-        self.memory = EMPTY
+        self.memory = empty()
         try:
             self._instance: Any = wasmer.Instance(module.native, linked.imports)
         except RuntimeError as error:
@@ -205,7 +215,7 @@ class WasmerInstance:
         if memory is not None:
             size = memory.data_size
             if size != len(self.memory):
-                self.memory = memoryview(memory.buffer) if size else EMPTY
+                self.memory = memoryview(memory.buffer) if size else empty()
         return self.memory
 
     @property
@@ -236,9 +246,14 @@ class WasmerInstance:
         masks = [_MASKS.get(t) for t in kind.results]
         mask = masks[0] if len(masks) == 1 else None
 
+        count = len(kind.params)
+
         def call(*args: Any) -> Any:
             if self._closing:
                 raise core.closed()
+            if len(args) != count:
+                # wasmer drops arguments that are too many.
+                core.signed_arguments(kind, args)
             with lock:
                 nested = self._active
                 saved = cell[0]
@@ -252,8 +267,6 @@ class WasmerInstance:
                             raise
                         result = (inner if nested else outer)(*core.signed_arguments(kind, args))
                 except RuntimeError as error:
-                    if len(args) != len(kind.params):
-                        core.signed_arguments(kind, args)
                     raise self._failure(error, self._left) from None
                 except BaseException as error:
                     if cell[2] is error:
@@ -294,7 +307,6 @@ class WasmerInstance:
             self._free()
 
     def _free(self) -> None:
-        if self.memory is not EMPTY:
-            self.memory.release()
+        self.memory.release()
         self._functions.clear()
         self._instance = self._exports = self._memory = None

@@ -17,7 +17,7 @@ from .binary import ModuleInfo
 from .cache import ModuleCache
 from .core import CompiledModule, CompilingEngine
 from .interface import BadModule, FunctionType, HostFunction, Limits, Trap
-from .window import EMPTY, Calls
+from .window import Calls, empty
 
 if TYPE_CHECKING:
     from .wasmtime_raw import RawLinked
@@ -180,7 +180,7 @@ class PublicInstance:
         self._closing = False
         self._functions: dict[str, Callable[..., Any]] = {}
         self._store = wasmtime.Store(module.engine.native)
-        self.memory = EMPTY
+        self.memory = empty()
         try:
             self._exports = linked.prepared.instantiate(self._store).exports(self._store)
         except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
@@ -280,5 +280,5 @@ class PublicInstance:
 def _view(memory: wasmtime.Memory, store: wasmtime.Store) -> memoryview:
     size = memory.data_len(store)
     if size == 0:
-        return memoryview(bytearray())
+        return empty()
     return memoryview(memory.get_buffer_ptr(store, size)).cast("B")

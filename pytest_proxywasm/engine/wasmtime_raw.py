@@ -17,7 +17,7 @@ from wasmtime import _ffi as ffi
 
 from . import core
 from .interface import FunctionType, HostFunction, Limits, Trap
-from .window import EMPTY, Calls
+from .window import Calls, empty
 
 if TYPE_CHECKING:
     from .wasmtime_engine import WasmtimeModule
@@ -103,13 +103,9 @@ class RawLinked:
             callback = _Callback(self.calls.callback(function, kind, 0))
             self._kept.append(callback)
             name = str(number).encode()
-            error = _define(
-                linker_address, b"h", 1, name, len(name), type_address, _address(callback), None, None
-            )
+            error = _define(linker_address, b"h", 1, name, len(name), type_address, _address(callback), None, None)
             if error:
-                raise wasmtime.WasmtimeError._from_ptr(
-                    ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t))
-                )
+                raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t)))
         self._kept.append(prepared := linker.instantiate_pre(module.native))
         self.prepared_address = _address(prepared.ptr())
         self.layouts: dict[FunctionType, tuple[struct.Struct, struct.Struct]] = {}
@@ -188,11 +184,10 @@ class RawInstance:
         self._store = store = _Store(linked.engine_address)
         self._instance = ffi.wasmtime_instance_t()
         self._instance_address = ctypes.addressof(self._instance)
-        self.memory = self._window = EMPTY
+        self.memory = empty()
+        self._window = empty()
         with linked.calls.lock:
-            error = _instantiate(
-                linked.prepared_address, store.context, self._instance_address, linked.trap_address
-            )
+            error = _instantiate(linked.prepared_address, store.context, self._instance_address, linked.trap_address)
             failed = linked.error(error) if error or linked.trap.value else None
         if failed is not None:
             from .wasmtime_engine import failure
@@ -215,9 +210,7 @@ class RawInstance:
 
     def _export(self, name: bytes) -> Any:
         item = ffi.wasmtime_extern_t()
-        if not _export_get(
-            self._store.context, self._instance_address, name, len(name), ctypes.addressof(item)
-        ):
+        if not _export_get(self._store.context, self._instance_address, name, len(name), ctypes.addressof(item)):
             raise KeyError(name)
         return item
 
@@ -341,10 +334,8 @@ class RawInstance:
             self._free()
 
     def _free(self) -> None:
-        if self.memory is not EMPTY:
-            self.memory.release()
-        if self._window is not EMPTY:
-            self._window.release()
+        self.memory.release()
+        self._window.release()
         self._functions.clear()
         self._store.close()
 

@@ -16,20 +16,21 @@ from typing import Any
 from .instrument import ARGUMENTS
 from .interface import FunctionType, HostFunction
 
-__all__ = ["EMPTY", "Calls", "none_returned"]
-
-EMPTY = memoryview(bytearray())
+__all__ = ["Calls", "empty", "none_returned"]
 
 _FORMATS = {"i32": "I4x", "i64": "Q", "f32": "f4x", "f64": "d"}
 _MASKS = {"i32": 0xFFFFFFFF, "i64": 0xFFFFFFFFFFFFFFFF}
 
 
+def empty() -> memoryview:
+    """A view of no bytes, one for each instance because instances release their views."""
+    return memoryview(bytearray())
+
+
 def none_returned(function: HostFunction, kind: FunctionType) -> TypeError:
     """What is wrong with a host function that gives the guest nothing where it wants a value."""
     name = getattr(function, "__qualname__", repr(function))
-    return TypeError(
-        f"the host function {name} returned None, but the guest wants {kind.results[0]} ({kind})"
-    )
+    return TypeError(f"the host function {name} returned None, but the guest wants {kind.results[0]} ({kind})")
 
 
 class Calls:
@@ -74,9 +75,7 @@ class Calls:
         self.cell[2] = self._lost = None
         return error
 
-    def callback(
-        self, function: HostFunction, kind: FunctionType, done: int | None
-    ) -> Callable[[], int | None]:
+    def callback(self, function: HostFunction, kind: FunctionType, done: int | None) -> Callable[[], int | None]:
         """The function without parameters behind an import; it returns ``done`` whatever happens."""
         cell = self.cell
         arguments = struct.Struct("<" + "".join(_FORMATS[t] for t in kind.params)).unpack_from
