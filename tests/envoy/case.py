@@ -1,4 +1,4 @@
-"""A recorded case: reading it from JSON and giving its shortened parts their full length; knows neither host nor guest."""
+"""A recorded case: reads it from JSON and gives its shortened parts their full length; knows no host."""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ class Case:
 def expand(value: str | Mapping[str, Any]) -> bytes:
     """The bytes of a request or a part of one.
 
-    Text is latin-1. A shortened one gives its start, its length and a digest: the rest is the end of the headers and
-    the letter x; where the digest says that the letters came before the end of the headers, they do.
+    Text is latin-1. A shortened one gives its start, its length and a digest: the rest is the end of the headers
+    and the letter x; where the digest says that the letters came before the end of the headers, they do.
     """
     if isinstance(value, str):
         return value.encode("latin-1")
-    start = value["starts"].encode("latin-1")
+    start = str(value["starts"]).encode("latin-1")
     length = int(value["length"])
     end = b"\r\n\r\n"
     room = length - len(start)

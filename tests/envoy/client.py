@@ -6,6 +6,7 @@ Knows responses as the connection manager hands them to the codec; knows neither
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from .front import reason_phrase
@@ -35,66 +36,93 @@ def encoded_head(headers: Sequence[Pair], *, has_body: bool, head_request: bool)
 class ClientReader:
     """Reads a response as the recorded client did: head, then a body by content-length or by chunks.
 
-    It waits for a final response after ``100``, and for the rest of a body that is too short.
+    It waits for a final response after ``100``, and for the rest of a body that is too short. What Envoy has written
+    reaches it with `deliver`.
     """
 
     def __init__(self, *, head_request: bool = False) -> None:
         self._head_request = head_request
-        self._status = ""
-        self._headers: list[Pair] = []
-        self._body = b""
-        self._trailers: list[Pair] = []
-        self._ended = False
-        self.closed = False
+        self._written = _Received()
+        self._received = _Received()
 
     def head(self, headers: Sequence[Pair], *, has_body: bool, wants_close: bool = False) -> None:
-        """The response's headers were sent."""
+        """Envoy writes the response's headers."""
         if wants_close and not any(name == b"connection" for name, _ in headers):
             headers = [*headers, (b"connection", b"close")]
         status, lines = encoded_head(headers, has_body=has_body, head_request=self._head_request)
         if status.split(" ")[1] != "100":
-            self._status, self._headers = status, lines
+            self._written = replace(self._written, status=status, headers=tuple(lines))
 
     def body(self, data: bytes) -> None:
-        """The body so far."""
-        self._body = data
+        """Envoy has written this much of the body."""
+        self._written = replace(self._written, body=data)
 
     def end(self, trailers: Sequence[Pair] = ()) -> None:
-        """Envoy sent all there is."""
-        self._ended = True
-        self._trailers = list(trailers)
+        """Envoy has written all there is."""
+        self._written = replace(self._written, ended=True, trailers=tuple(trailers))
+
+    def close(self) -> None:
+        """Envoy closes the connection."""
+        self._written = replace(self._written, closed=True)
+
+    def deliver(self) -> None:
+        """What was written arrives."""
+        self._received = self._written
+
+    def crash(self) -> None:
+        """Envoy dies: what has not arrived never will."""
+        self._received = replace(self._received, closed=True)
 
     @property
-    def _length(self) -> int | None:
-        value = next((v for n, v in self._headers if n == b"content-length"), None)
-        return int(value) if value is not None and value.isdigit() else None
+    def served(self) -> bool:
+        """The client has got all it waits for, or nothing more will come."""
+        return self._complete or self._received.closed
 
     @property
-    def _chunked(self) -> bool:
-        return any(name == b"transfer-encoding" for name, _ in self._headers)
-
-    @property
-    def complete(self) -> bool:
-        """The client has got all it waits for."""
-        if not self._status:
+    def _complete(self) -> bool:
+        got = self._received
+        if not got.status:
             return False
         if self._head_request:
             return True
-        if self._length is not None:
-            return len(self._body) >= self._length
-        return self._ended if self._chunked else True
+        if got.length is not None:
+            return len(got.body) >= got.length
+        return got.ended if got.chunked else True
 
     def view(self) -> dict[str, Any]:
         """What was recorded of it."""
-        if not self.complete and not (self.closed and self._status):
-            return {"status": CLOSED if self.closed else TIMEOUT, "headers": [], "body": "", "trailers": []}
-        body = self._body if self._length is None else self._body[: self._length]
+        got = self._received
+        if not self._complete and not (got.closed and got.status):
+            return {"status": CLOSED if got.closed else TIMEOUT, "headers": [], "body": "", "trailers": []}
         return {
-            "status": self._status,
-            "headers": [_line(pair) for pair in self._headers],
-            "body": body.decode("latin-1"),
-            "trailers": [_line(pair) for pair in self._trailers] if self._chunked else [],
+            "status": got.status,
+            "headers": [_line(pair) for pair in got.headers],
+            "body": got.body[: got.length].decode("latin-1"),
+            "trailers": [_line(pair) for pair in got.trailers] if got.chunked else [],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Received:
+    """A response as far as it got."""
+
+    status: str = ""
+    headers: tuple[Pair, ...] = ()
+    body: bytes = b""
+    trailers: tuple[Pair, ...] = ()
+    ended: bool = False
+    closed: bool = False
+
+    @property
+    def length(self) -> int | None:
+        """The content-length."""
+        value = next((v for n, v in self.headers if n == b"content-length"), None)
+        return int(value) if value is not None and value.isdigit() else None
+
+    @property
+    def chunked(self) -> bool:
+        """The body comes in chunks."""
+        return any(name == b"transfer-encoding" for name, _ in self.headers)
 
 
 def _line(pair: Pair) -> str:

@@ -99,7 +99,7 @@ def configuration_bytes(value: Any) -> bytes:
         encode = _ENCODERS.get(kind)
         if encode is None:
             raise NotReplayable(f"this replay does not know configurations of type {kind or '(none)'}")
-        return encode(message.get("value"))
+        return bytes(encode(message.get("value")))
     raise NotReplayable(f"this replay does not know the configuration {value!r}")
 
 

@@ -249,9 +249,7 @@ class RequestReader:
         tokens = {t.strip().lower() for n, v in fields if n == b"connection" for t in v.split(b",")}
         pseudo = [(b":authority", authority), (b":path", target), (b":method", method), (b":scheme", b"http")]
         plain = [(n, v) for n, v in fields if n not in HOP_BY_HOP and n != b"host"]
-        return Head(
-            (*pseudo, *plain, *self._remote_address(plain)), self._state == "head", b"close" in tokens
-        )
+        return Head((*pseudo, *plain, *self._remote_address(plain)), self._state == "head", b"close" in tokens)
 
     def _frame(self, fields: list[Pair]) -> None:
         lengths = {v for n, v in fields if n == b"content-length"}
@@ -348,9 +346,7 @@ def _authority(target: bytes, fields: list[Pair]) -> tuple[bytes | None, bytes]:
 
 def settings_of(hcm_extra: Mapping[str, Any]) -> tuple[Settings, list[str]]:
     """The settings in a connection manager's configuration, and the keys of it that are not known here."""
-    unknown = sorted(
-        set(hcm_extra) - {"use_remote_address", "max_request_headers_kb", "http_protocol_options"}
-    )
+    unknown = sorted(set(hcm_extra) - {"use_remote_address", "max_request_headers_kb", "http_protocol_options"})
     options = hcm_extra.get("http_protocol_options", {})
     unknown += [f"http_protocol_options.{key}" for key in sorted(set(options) - {"accept_http_10"})]
     settings = Settings(

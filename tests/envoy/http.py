@@ -1,4 +1,4 @@
-"""The HTTP driver: the recorded client and upstream around one host, on its virtual clock; knows no expectations."""
+"""The HTTP driver: recorded client and upstream around one host, on its virtual clock; knows no expectations."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ FIRST_PART = 0.13
 """Seconds until the client's second write; in the recordings a tick of 120 ms comes before it."""
 NEXT_PART = 0.08
 PATIENCE = 3.0
-"""Seconds after the last write until the client gives up. Each recording had its own, between 0.3 and 3."""
+"""Seconds after the last write until the client gives up."""
 AFTERWARDS = 1.5
+CONNECT = 0.0005
+"""Seconds until a request reaches the upstream: Envoy connects first."""
 """Seconds between the end of the exchange and Envoy's end."""
 
 
@@ -34,7 +36,9 @@ class _Exchange:
         self._upstream = upstream
         self._clock = clock
         self._refused = refused
+        self._connecting = False
         self._incoming: Incoming | None = None
+        self._pieces: list[bytes] = []
         self._known = 0
         self._answered = False
         self._head_seen = False
@@ -45,33 +49,42 @@ class _Exchange:
         if not self.stream.finished:
             self.left = True
             self.stream.reset(peer="downstream")
+            self.look()
 
     def look(self) -> None:
-        """Take notice of what has reached either side."""
+        """Take notice of what has left towards either side."""
         exchange = self.stream.exchange
-        if exchange.upstream_request is not None and not self._answered:
+        if exchange.upstream_request is not None:
             self._look_upstream(exchange)
         self._look_client(exchange)
 
     def _look_upstream(self, exchange: Any) -> None:
         request = exchange.upstream_request
-        complete = self.stream.upstream_complete
-        if self._refused:
-            self._answered = True
-            self._later(LATENCY, self.stream.refuse)
-            return
-        if self._incoming is None:
+        if len(request.body) > self._known:
+            self._pieces.append(request.body[self._known :])
+            self._known = len(request.body)
+        if not self._connecting:
+            self._connecting = True
+            complete = self.stream.upstream_complete
             bodiless = complete and not request.body and not request.trailers.raw
             line, headers = encoded_request(request.headers.raw, has_body=not bodiless)
-            self._incoming = self._upstream.receive(line, headers)
-        if len(request.body) > self._known:
-            self._incoming.pieces.append(request.body[self._known :])
-            self._known = len(request.body)
-        self._incoming.trailers = request.trailers.raw
-        self._incoming.finished = complete
-        if self._incoming.complete:
+            self._later(CONNECT, self.stream.refuse if self._refused else partial(self._arrive, line, headers))
+        incoming = self._incoming
+        if incoming is None or self._answered:
+            return
+        incoming.trailers = request.trailers.raw
+        incoming.finished = self.stream.upstream_complete
+        if incoming.complete:
             self._answered = True
-            self._answer(answer_to(self._incoming))
+            self._upstream.keep(incoming)
+            self._answer(answer_to(incoming))
+        elif not self._open:
+            self._answered = True
+            self._upstream.broken_off(incoming)
+
+    def _arrive(self, line: str, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        """The upstream connection is there; a request that Envoy gave up until now never gets to it."""
+        self._incoming = Incoming(line=line, headers=headers, pieces=self._pieces)
 
     def _look_client(self, exchange: Any) -> None:
         response, finished = exchange.response, self.stream.finished
@@ -89,7 +102,7 @@ class _Exchange:
             if exchange.outcome == "complete" and response is not None:
                 self.client.end(response.trailers.raw)
             else:
-                self.client.closed = True
+                self.client.close()
 
     def _answer(self, answer: Answer) -> None:
         """Have the answer arrive: what is written at one time is read in one go."""
@@ -114,19 +127,22 @@ class _Exchange:
         self.stream.response_headers(headers, end_of_stream=not answer.pieces and not answer.trailers)
 
     def _later(self, seconds: float, *steps: Callable[[], object]) -> None:
-        def read() -> None:
+        """Something happens on the upstream's side, unless Envoy has turned away from it by then."""
+
+        def happen() -> None:
             for step in steps:
-                self._if_open(step)
+                if self._open:
+                    step()
+                    self.look()
 
-        self._clock.call_later(seconds, read)
+        self._clock.call_later(seconds, happen)
 
-    def _if_open(self, action: Callable[[], object]) -> None:
-        """Do something on the upstream's side, unless Envoy has turned away from it."""
+    @property
+    def _open(self) -> bool:
+        """Envoy still listens to the upstream: the stream is alive, and nobody else has answered."""
         exchange = self.stream.exchange
         replied = exchange.local_response is not None or exchange.details not in ("", "via_upstream")
-        if not self.stream.finished and not replied:
-            action()
-            self.look()
+        return not self.stream.finished and not replied
 
 
 class HttpConversation:
@@ -135,11 +151,20 @@ class HttpConversation:
     The exchange that counts is the first; further requests on the connection are carried out as well.
     """
 
-    def __init__(self, host: Any, upstream: Upstream, settings: Settings, *, upstream_refuses: bool) -> None:
+    def __init__(
+        self,
+        host: Any,
+        upstream: Upstream,
+        settings: Settings,
+        *,
+        upstream_refuses: bool = False,
+        patience: float = PATIENCE,
+    ) -> None:
         self._host = host
         self._upstream = upstream
         self._reader = RequestReader(settings)
         self._refuses = upstream_refuses
+        self._patience = patience
         self._exchanges: list[_Exchange] = []
 
     @property
@@ -157,7 +182,7 @@ class HttpConversation:
             clock.call_later(at, lambda part=part: self._write(part))
             at += NEXT_PART
         written = clock.now_ns + round((at if parts else 0) * 1e9)
-        self._until(clock.now_ns + round((at + PATIENCE) * 1e9), written)
+        self._until(clock.now_ns + round((at + self._patience) * 1e9), written)
         for exchange in self._exchanges:
             exchange.leave()
         self._pass(AFTERWARDS)
@@ -167,26 +192,33 @@ class HttpConversation:
         while clock.now_ns < written_ns or not self._served():
             if not clock.step(deadline_ns):
                 break
-            self._look()
+            self._sent()
 
     def _served(self) -> bool:
-        return bool(self._exchanges) and all(e.client.complete or e.client.closed for e in self._exchanges)
+        return bool(self._exchanges) and all(e.client.served for e in self._exchanges)
 
     def _pass(self, seconds: float) -> None:
         clock = self._host.clock
         target = clock.now_ns + round(seconds * 1e9)
         while clock.step(target):
-            self._look()
+            self._sent()
         clock.advance(max(0, target - clock.now_ns) / 1e9)
 
     def _look(self) -> None:
         for exchange in self._exchanges:
             exchange.look()
 
+    def _sent(self) -> None:
+        """Envoy is done with what it was told, and sends what it has for the client."""
+        self._look()
+        for exchange in self._exchanges:
+            exchange.client.deliver()
+
     def _write(self, data: bytes) -> None:
         for event in self._reader.feed(data):
             self._tell(event)
             self._look()
+        self._sent()
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Head):
@@ -213,8 +245,6 @@ class HttpConversation:
 
     def _refuse(self, refusal: Refusal) -> None:
         """The codec's reply: the filters see nothing of the request, but are created, logged and deleted (fact A10)."""
-        exchange = (
-            self._exchanges[-1] if self._exchanges and not self._exchanges[-1].stream.finished else None
-        )
+        exchange = self._exchanges[-1] if self._exchanges and not self._exchanges[-1].stream.finished else None
         stream = (exchange or self._open(None)).stream
         stream._core.send_local_reply(refusal.status, refusal.body, [], refusal.details)

@@ -26,9 +26,7 @@ def guest_lines(logs: Sequence[GuestLog], level: LogLevel, *, since: int = 0) ->
     A line begins with what Envoy puts before it. Of a message with several lines the first is there, of a root
     context 1 no done and delete, and the results of done and delete not at all: the recorder left them out.
     """
-    roots = {
-        (_label(log), int(found[1])) for log in logs if (found := _ROOT_CREATED.match(log.raw)) is not None
-    }
+    roots = {(_label(log), int(found[1])) for log in logs if (found := _ROOT_CREATED.match(log.raw)) is not None}
     lines = []
     for log in logs[since:]:
         text = log.raw.decode("utf-8", "replace").split("\n")[0]

@@ -1,7 +1,7 @@
-"""Replays recorded cases in the mock host: ``python -m tests.envoy.replay CASES.jsonl``; knows the command line only.
+"""``python -m tests.envoy.replay CASES.jsonl`` replays recorded cases in the mock host; knows the command line only.
 
-Prints every case that differs as a diff, and last, alone on a line, ``N passed, M failed``. The exit status is 1 if any
-failed, and 2 when the arguments are unusable.
+Prints every case that differs as a diff, and last, alone on a line, ``N passed, M failed``. The exit status is 1 if
+any failed, and 2 when the arguments are unusable.
 """
 
 from __future__ import annotations
@@ -14,18 +14,11 @@ from pathlib import Path
 from pytest_proxywasm.engine import Engine, EngineUnavailable, get_engine
 
 from .case import Case, CaseError, load
-from .compare import compare
-from .run import run
+from .check import PROBE, check
 
-__all__ = ["PROBE", "check", "main"]
+__all__ = ["main"]
 
-PROBE = Path(__file__).resolve().parents[2] / "fixtures" / "probe"
 ENGINES = ("auto", "wasmtime", "wasmer")
-
-
-def check(case: Case, engine: Engine, probe: Path = PROBE) -> str:
-    """Replay a case; what differs from the recording, or nothing."""
-    return compare(case, run(case, engine, probe))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,19 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m tests.envoy.replay",
         description="Replay exchanges recorded from Envoy in the mock host.",
     )
-    parser.add_argument(
-        "cases", type=Path, metavar="CASES.jsonl", help="recorded cases, one JSON object a line"
-    )
-    parser.add_argument(
-        "--area", action="append", default=[], help="only this area; may be given several times"
-    )
-    parser.add_argument("--case", action="append", default=[], metavar="ID", help="only this case; the same")
-    parser.add_argument(
-        "--engine", choices=ENGINES, default="auto", help="what runs the guest (default: auto)"
-    )
-    parser.add_argument(
-        "--probe", type=Path, default=PROBE, metavar="DIR", help="the folder of the probe guest"
-    )
+    parser.add_argument("cases", type=Path, metavar="CASES.jsonl", help="recorded cases, one a line")
+    parser.add_argument("--area", action="append", default=[], help="only this area (repeatable)")
+    parser.add_argument("--case", action="append", default=[], metavar="ID", help="only this case (repeatable)")
+    parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the guest")
+    parser.add_argument("--probe", type=Path, default=PROBE, metavar="DIR", help="where the probe guest is")
     options = parser.parse_args(arguments)
     try:
         cases = _selected(load(options.cases), options.area, options.case)

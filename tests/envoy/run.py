@@ -1,4 +1,4 @@
-"""Runs one case in the mock host: sets it up as Envoy was, has it driven, and collects what was recorded of Envoy."""
+"""Runs one case in the mock host: sets it up as Envoy was, has it driven, and collects what came of it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,12 @@ LISTENER = {"traffic_direction", "per_connection_buffer_limit_bytes"}
 REFUSED = "reset reason: remote connection failure"
 
 
-def run(case: Case, engine: Engine, probe: Path) -> Result:
-    """Replay a case. What keeps it from its end is in the result's ``problem``."""
+def run(case: Case, engine: Engine, probe: Path, *, patience: float | None = None) -> Result:
+    """Replay a case. What keeps it from its end is in the result's ``problem``.
+
+    Args:
+        patience: how many seconds the client waits in vain; by default longer than any recorded one.
+    """
     result = Result()
     logs: list[GuestLog] = []
     started = 0
@@ -38,7 +42,7 @@ def run(case: Case, engine: Engine, probe: Path) -> Result:
         host = _host(case, [filter_of(spec, probe) for spec in case.filters], engine, upstream, logs)
         started = 0 if case.start_only else len(logs)
         try:
-            _drive(case, host, upstream, result)
+            _drive(case, host, upstream, result, {} if patience is None else {"patience": patience})
         finally:
             host.close()
     except FilterStartError as error:
@@ -53,9 +57,7 @@ def run(case: Case, engine: Engine, probe: Path) -> Result:
     return result
 
 
-def _host(
-    case: Case, filters: Sequence[Filter], engine: Engine, upstream: Upstream, logs: list[GuestLog]
-) -> MockHost:
+def _host(case: Case, filters: Sequence[Filter], engine: Engine, upstream: Upstream, logs: list[GuestLog]) -> MockHost:
     listener = case.envoy.get("listener_extra", {})
     unknown = [
         *case.unknown,
@@ -82,12 +84,12 @@ def _host(
     return host
 
 
-def _drive(case: Case, host: MockHost, upstream: Upstream, result: Result) -> None:
+def _drive(case: Case, host: MockHost, upstream: Upstream, result: Result, waiting: dict[str, float]) -> None:
     if case.start_only:
         host.clock.advance(AFTERWARDS)
         return
     if case.kind == "tcp":
-        connection = TcpConversation(host, case.cluster, case.greet)
+        connection = TcpConversation(host, case.cluster, case.greet, **waiting)
         result.client_got, result.upstream_got = connection.client_got, connection.upstream_got
         connection.run(case.actions)
         return
@@ -95,11 +97,11 @@ def _drive(case: Case, host: MockHost, upstream: Upstream, result: Result) -> No
     if unknown:
         raise NotReplayable(f"this replay does not know the key envoy.hcm_extra.{unknown[0]}")
     assert case.request is not None
-    conversation = HttpConversation(host, upstream, settings, upstream_refuses=_refuses(case))
+    conversation = HttpConversation(host, upstream, settings, upstream_refuses=_refuses(case), **waiting)
     try:
         conversation.run(case.request, case.parts)
     except EnvoyCrashError:
-        conversation.client.closed = True
+        conversation.client.crash()
         raise
     finally:
         result.client = conversation.client.view()
@@ -109,8 +111,8 @@ def _drive(case: Case, host: MockHost, upstream: Upstream, result: Result) -> No
 def _refuses(case: Case) -> bool:
     """Whether the route led to a cluster where nobody listens.
 
-    Routes that were configured say so. The recorder's own default route is in no case; where it led to ``dead``, the
-    client's response tells.
+    Routes that were configured say so. The recorder's own default route is in no case; where it led to ``dead``,
+    the client's response tells.
     """
     routes = case.envoy.get("routes")
     if routes:

@@ -1,7 +1,7 @@
-"""The recorded upstream: how it reads requests, what it answers by path, and the record it keeps; knows no filters.
+"""The recorded upstream: how it reads requests, what it answers by path, what it keeps; knows no filters.
 
-It is an HTTP/1.1 server behind the clusters ``web`` and ``aux``, a gRPC server behind ``grpc``, and a TCP server that
-echoes. Everything here is a plain value: when things happen is up to the caller.
+It is an HTTP/1.1 server behind the clusters ``web`` and ``aux``, and a gRPC server behind ``grpc``. Everything here
+is a plain value: when things happen is up to the caller.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def _lines(pairs: Sequence[Pair]) -> list[str]:
 
 
 def encoded_request(headers: Sequence[Pair], *, has_body: bool) -> tuple[str, tuple[Pair, ...]]:
-    """Request line and headers as Envoy's HTTP/1.1 codec writes them: ``host`` for ``:authority``, its framing last."""
-    first = {name: value for name, value in reversed(headers)}
+    """Request line and headers as Envoy's HTTP/1.1 codec writes them: ``host``, and its own framing last."""
+    first = dict(reversed(headers))
     method, path = (first.get(name, b"").decode("latin-1") for name in (b":method", b":path"))
     lines = []
     for name, value in headers:
@@ -183,7 +183,7 @@ def _chunked(query: dict[str, str]) -> Answer:
 
 
 class Upstream:
-    """The upstream with its record of requests, in the order in which they arrived."""
+    """The upstream with its record of requests, in the order in which they were read."""
 
     def __init__(self) -> None:
         self.requests: list[Incoming] = []
@@ -198,17 +198,20 @@ class Upstream:
             "grpc": grpc_call,
         }
 
-    def receive(self, line: str, headers: tuple[Pair, ...]) -> Incoming:
-        """A request's head arrives."""
-        request = Incoming(line=line, headers=headers)
+    def keep(self, request: Incoming) -> None:
+        """A request has been read to its end."""
         self.requests.append(request)
-        return request
+
+    def broken_off(self, request: Incoming) -> None:
+        """The connection ends in the middle of a request: one that ends within its chunks is not kept."""
+        if not request.chunked:
+            self.keep(request)
 
     def http_call(self, callout: Callout) -> Response | Reset | After:
         """A filter's HTTP call arrives, complete; trailers of such a call do not (no chunks to follow)."""
-        request = self.receive(*encoded_request(callout.headers.raw, has_body=bool(callout.body)))
-        request.pieces.append(callout.body)
-        request.finished = True
+        line, headers = encoded_request(callout.headers.raw, has_body=bool(callout.body))
+        request = Incoming(line=line, headers=headers, pieces=[callout.body], finished=True)
+        self.keep(request)
         answer = answer_to(request)
         if answer.cut:
             return After(answer.seconds + LATENCY, Reset(after_headers=True))
@@ -238,6 +241,6 @@ def grpc_call(callout: Callout) -> GrpcResponse | Timeout | After | Reset:
         metadata = {"x-init": "iv"}, {"x-trail": "tv"}
         return After(
             LATENCY,
-            GrpcResponse((b"reply",), initial_metadata=metadata[0], trailing_metadata=metadata[1]),
+            GrpcResponse(messages=(b"reply",), initial_metadata=metadata[0], trailing_metadata=metadata[1]),
         )
-    return After(LATENCY, GrpcResponse((b"reply",)))
+    return After(LATENCY, GrpcResponse(messages=(b"reply",)))
