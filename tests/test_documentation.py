@@ -1,0 +1,66 @@
+"""Every example in README.md and docs/ runs, and prints what the documentation shows.
+
+A block after ``<!-- file: NAME -->`` is written to that file; a block after ``<!-- run: COMMAND -->`` is run, and all lines it
+shows must come out in that order (times aside).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_proxywasm.engine import wat_to_wasm
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"<!-- (file|run): (.+?) -->\n```\w*\n(.*?)```", re.DOTALL)
+TIME = re.compile(r"in \d+\.\d+s")
+RULE = re.compile(r"^=+|=+$")
+
+
+def comparable(line: str) -> str:
+    """A line without what differs from run to run."""
+    return RULE.sub("=", TIME.sub("in <time>", line.rstrip()))
+
+
+def with_examples() -> list[Path]:
+    """The pages that have examples."""
+    return [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("page", with_examples(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_examples_run_and_print_what_the_page_shows(page: Path, pytester: pytest.Pytester) -> None:
+    folder = pytester.path
+    (folder / "build").mkdir()
+    (folder / "build/my_filter.wasm").write_bytes(wat_to_wasm((ROOT / "fixtures/wat/header.wat").read_text()))
+    ran = 0
+    for kind, what, content in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if kind == "file":
+            target = folder / what
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content, encoding="utf-8")
+            continue
+        words = shlex.split(what)
+        command = [sys.executable, "-m", *words] if words[0] in ("pytest", "pytest_proxywasm") else words
+        output = "\n".join(pytester.run(*command).outlines)
+        lines = [comparable(line) for line in output.splitlines()]
+        position = 0
+        for shown in content.splitlines():
+            if shown.startswith("$ ") or not shown.strip():
+                continue
+            wanted = comparable(shown)
+            assert wanted in lines[position:], f"{page.name}, `{what}`: not printed: {shown!r}\n\n{output}"
+            position = lines.index(wanted, position) + 1
+        ran += 1
+    assert ran, f"{page.name} has files but runs nothing"
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    """A newcomer finds them on the first screen."""
+    head = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:15]
+    assert any("make demo" in line for line in head)
+    assert any("make test" in line for line in head)
