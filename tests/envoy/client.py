@@ -74,6 +74,11 @@ class ClientReader:
         self._received = replace(self._received, closed=True)
 
     @property
+    def closing(self) -> bool:
+        """Envoy closes the connection after this response, or has closed it."""
+        return self._written.closed or (b"connection", b"close") in self._written.headers
+
+    @property
     def served(self) -> bool:
         """The client has got all it waits for, or nothing more will come."""
         return self._complete or self._received.closed

@@ -90,7 +90,7 @@ ENVOYS_OWN = Loosely(
     why="they hold addresses of the recorded process, and depend on the build and the log level",
 )
 LATE = Loosely(
-    what="callbacks of root contexts (ticks, call answers, queues) when the end is all that is left of a recording",
+    what="further callbacks of root contexts (ticks, call answers, queues) when streams have only their end left",
     why="how long the recorder waited before it stopped Envoy is in no case; the replay waits for seconds",
 )
 TICKS = Loosely(
@@ -196,7 +196,7 @@ LOOSELY: tuple[Loosely, ...] = (
 _CALLBACK = re.compile(r"(?:\[[^\]]*\] )?CB (?:\(nested \d+\) )?(\w+) ctx=(\d+)")
 _RESULT = re.compile(r"(?:\[[^\]]*\] )?RET \w+ = ")
 _ROOT_CALLBACKS = {"tick", "queue_ready", "http_call_response"}
-_END = {"log", "done", "delete"}
+_END = {"", "log", "done", "delete"}
 _TICKS_FROM_START = re.compile(r"^(?:start|cfg)(?:#\d+)? tick [1-9]", re.MULTILINE)
 _OWN_LINE = re.compile(r"HOST\(|(?:\[[^\]]*\] )?Attempted call to restricted proxy-wasm capability")
 
@@ -333,7 +333,7 @@ def _agree(want: Sequence[tuple[str, ...]], got: Sequence[tuple[str, ...]]) -> b
     for block in got:
         if at < len(want) and want[at] == block:
             at += 1
-        elif not _is_root(block) or any(_name(left) not in {"", *_END} for left in want[at:]):
+        elif not _is_root(block) or not all(_is_root(left) or _name(left) in _END for left in want[at:]):
             return False
     return at == len(want)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ FIRST_PART = 0.13
 NEXT_PART = 0.08
 PATIENCE = 3.0
 """Seconds after the last write until the client gives up."""
-AFTERWARDS = 1.5
+AFTERWARDS = 3.0
 CONNECT = 0.0005
 """Seconds until a request reaches the upstream: Envoy connects first."""
 """Seconds between the end of the exchange and Envoy's end."""
@@ -166,6 +167,7 @@ class HttpConversation:
         self._refuses = upstream_refuses
         self._patience = patience
         self._exchanges: list[_Exchange] = []
+        self._unread: deque[Event] = deque()
 
     @property
     def client(self) -> ClientReader:
@@ -213,14 +215,30 @@ class HttpConversation:
         self._look()
         for exchange in self._exchanges:
             exchange.client.deliver()
+        if self._unread and not self._busy:
+            self._read()
+            self._sent()
 
     def _write(self, data: bytes) -> None:
-        for event in self._reader.feed(data):
-            self._tell(event)
-            self._look()
+        self._unread += self._reader.feed(data)
+        self._read()
         self._sent()
 
+    def _read(self) -> None:
+        """Envoy reads what the client wrote; a further request of the connection waits for the end of this one."""
+        while self._unread:
+            if isinstance(self._unread[0], Head) and self._busy:
+                return
+            self._tell(self._unread.popleft())
+            self._look()
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._exchanges) and not self._exchanges[-1].stream.finished
+
     def _tell(self, event: Event) -> None:
+        if self._exchanges and self._exchanges[-1].client.closing:
+            return
         if isinstance(event, Head):
             exchange = self._open(event)
             exchange.stream.request_headers(event.headers, end_of_stream=event.end_of_stream)

@@ -231,10 +231,12 @@ class Upstream:
 
 
 def grpc_call(callout: Callout) -> GrpcResponse | Timeout | After | Reset:
-    """The gRPC server, by method: ``Ok`` replies, ``Err`` fails with NOT_FOUND, ``Hang`` never answers."""
+    """The gRPC server, by method: ``Err`` fails with NOT_FOUND, ``Hang`` never answers, others reply."""
     method = callout.path.rpartition("/")[2] or callout.method
     if method == "Hang":
         return Timeout()
+    if "500" in method:
+        return After(LATENCY, GrpcResponse(status=2))
     if method == "Err":
         return After(LATENCY, GrpcResponse(status=5, message="nf"))
     if method == "Stream":
