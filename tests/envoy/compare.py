@@ -288,14 +288,15 @@ def _scripts(case: Case) -> list[str]:
 
 
 def _stops_in_callback(want: Sequence[str], got: Sequence[str]) -> bool:
-    """CRASH: what was got is the beginning of what was recorded, and what follows belongs to the crash."""
-    rest = list(want[len(got) :])
-    if list(want[: len(got)]) != list(got):
+    """CRASH: what was got is what was recorded up to somewhere in its last callback, or in repetitions of that."""
+    calls = [index for index, line in enumerate(want) if _CALLBACK.match(line)]
+    reached = [index for index in calls if index < len(got)]
+    if list(want[: len(got)]) != list(got) or not reached:
         return False
-    if not rest or _CALLBACK.match(rest[0]) is None:
-        return True
-    last = _blocks(got)[-1]
-    return all(line == last[index % len(last)] for index, line in enumerate(rest))
+    start = reached[-1]
+    following = next((index for index in calls if index > start), len(want))
+    callback = want[start:following]
+    return all(line == callback[index % len(callback)] for index, line in enumerate(want[start:]))
 
 
 def _blocks(lines: Sequence[str]) -> list[tuple[str, ...]]:

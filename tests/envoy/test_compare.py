@@ -136,6 +136,8 @@ def test_a_crash_ends_within_the_crashing_callback() -> None:
     crash: dict[str, Any] = {"envoy_exit": -11, "got_crash": True}
     assert differs(STREAM, STREAM[:1], **crash) == ""
     assert differs([*STREAM, *END], STREAM, **crash)
+    assert differs([*STREAM, *END], STREAM[:1], **crash)
+    assert differs(STREAM, [], **crash)
     assert differs([*STREAM, *END[:2], *END[:2], END[0]], [*STREAM, *END[:2]], **crash) == ""
     assert "EnvoyCrashError" in differs(STREAM, STREAM, envoy_exit=-11)
 
