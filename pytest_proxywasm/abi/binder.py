@@ -15,6 +15,8 @@ from .hostcall import HostcallSpec, Input, Output, Refused, Reply
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _BAD_MEMORY = Status.INVALID_MEMORY_ACCESS
+_NOTHING = Arguments()
+"""Of calls that have no arguments or results (yet); never written to."""
 
 
 class Guest(Protocol):
@@ -202,7 +204,7 @@ def bind(spec: HostcallSpec) -> Bound:
         callback = guest.callback
         record = None
         if callback is not None:
-            record = Hostcall(name, Arguments(), None, Arguments(), callback)
+            record = Hostcall(name, _NOTHING, None, _NOTHING, callback)
             callback.hostcalls.append(record)
         results: Any = ()
         status: Any
@@ -244,8 +246,10 @@ def bind(spec: HostcallSpec) -> Bound:
                 if len(values) > at:
                     record.args[key] = values[at].value
             if status is Status.OK:
-                for (_, _, key, shown), value in zip(writers, results):
-                    record.results[key] = value if shown is None else shown(value)
+                record.results = Arguments(
+                    (key, value if shown is None else shown(value))
+                    for (_, _, key, shown), value in zip(writers, results)
+                )
         return int(status)
 
     call.__name__ = call.__qualname__ = name
