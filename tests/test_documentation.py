@@ -64,3 +64,14 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     head = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:15]
     assert any("make demo" in line for line in head)
     assert any("make test" in line for line in head)
+
+
+def test_the_reference_of_the_abi_is_up_to_date() -> None:
+    """`make docs` writes it from the declarations."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import generate
+    finally:
+        sys.path.pop(0)
+    page = (ROOT / "docs/reference/abi.md").read_text(encoding="utf-8")
+    assert page == generate.abi(), "docs/reference/abi.md is stale: run `make docs`"
