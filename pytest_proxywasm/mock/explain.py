@@ -50,7 +50,7 @@ def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limi
             lines += [f"    {hostcall_line(call)}" for call in calls]
         else:
             lines.append("it had made no hostcall in this callback")
-    hint = _hint(trap, vm)
+    hint = _hint(trap, event, vm)
     if hint:
         lines += ["", hint]
     return "\n".join(lines)
@@ -61,12 +61,25 @@ def _last_words(vm: Vm) -> list[str]:
     return [line for log in logs for line in f"{log.level.name.lower()}: {log.message}".splitlines()[:6]]
 
 
-def _hint(trap: Trap, vm: Vm) -> str:
+def _hint(trap: Trap, event: Callback | None, vm: Vm) -> str:
     if trap.kind == "budget":
         return (
             "An endless loop is the usual cause. If the work is real, raise guest_budget: "
             "proxywasm.host(..., guest_budget=1_000_000_000)."
         )
+    if event is not None and event.name == "proxy_on_context_create":
+        if event.args.get("parent_context_id"):
+            return (
+                "It failed when the context of a stream was created. A plugin that only has a root context (ticks, queues, "
+                "a service) does that in a chain of filters: run it as a Wasm service, proxywasm.host(services=[filter])."
+            )
+        asked = [call for call in event.hostcalls if call.args.get("path") == ["plugin_root_id"]]
+        if asked:
+            return (
+                f"It had asked for plugin_root_id, which is {vm.config.root_id!r} here. C++ and AssemblyScript guests "
+                "register their root contexts by root_id and give up on one they do not know: set "
+                'root_id="..." of the filter to the name it registers.'
+            )
     if trap.frames and all(frame.name.startswith("function[") for frame in trap.frames):
         return "The guest has no name section: build it without stripping to see function names here."
     return ""
