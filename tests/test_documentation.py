@@ -1,7 +1,7 @@
 """Every example in README.md and docs/ runs, and prints what the documentation shows.
 
-A block after ``<!-- file: NAME -->`` is written to that file; a block after ``<!-- run: COMMAND -->`` is run, and all lines it
-shows must come out in that order (times aside).
+A block after ``<!-- file: NAME -->`` is written to that file; a block after ``<!-- run: COMMAND -->`` is run, and all
+lines it shows must come out in that order (times aside).
 """
 
 from __future__ import annotations

@@ -70,8 +70,9 @@ def _hint(trap: Trap, event: Callback | None, vm: Vm) -> str:
     if event is not None and event.name == "proxy_on_context_create":
         if event.args.get("parent_context_id"):
             return (
-                "It failed when the context of a stream was created. A plugin that only has a root context (ticks, queues, "
-                "a service) does that in a chain of filters: run it as a Wasm service, proxywasm.host(services=[filter])."
+                "It failed when the context of a stream was created. A plugin that only has a root context (ticks, "
+                "queues, a service) does that in a chain of filters: run it as a Wasm service, "
+                "proxywasm.host(services=[filter])."
             )
         asked = [call for call in event.hostcalls if call.args.get("path") == ["plugin_root_id"]]
         if asked:

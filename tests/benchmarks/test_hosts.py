@@ -1,4 +1,4 @@
-"""What a host costs: a decoded and traced hostcall, an exchange, a fresh host; ratios within one run are what counts."""
+"""What a host costs: a decoded and traced hostcall, an exchange, a fresh host; ratios within a run are what counts."""
 
 from __future__ import annotations
 

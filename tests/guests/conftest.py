@@ -1,7 +1,7 @@
 """The gallery guests of every SDK, built from source, on every engine.
 
-A guest whose toolchain is missing is skipped with the reason on a developer's machine and fails in CI. The same goes for
-an engine, except for wasmer where its wheels do not exist at all (CPython 3.11 and later).
+A guest whose toolchain is missing is skipped with the reason on a developer's machine and fails in CI. wasmer is left
+out where its wheels do not exist at all (CPython 3.11 and later).
 """
 
 from __future__ import annotations
