@@ -91,8 +91,8 @@ def _unsigned(data: bytes, pos: int) -> int:
 
 
 def interesting(data: bytes, pos: int, end: int, imports: int) -> Iterator[tuple[int, int, int, int]]:
-    """``(opcode, start, end, immediate)`` of every loop, memory.grow and ref.func, and of every call of one of the first
-    ``imports`` functions (and some others)."""
+    """``(opcode, start, end, immediate)`` of every loop, memory.grow and ref.func, and of every call of one of
+    the first ``imports`` functions (and some others)."""
     skip = _pattern(imports).match
     while True:
         match = skip(data, pos, end)

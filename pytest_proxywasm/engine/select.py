@@ -57,7 +57,8 @@ def _wasmtime(cache: ModuleCache) -> CompilingEngine:
         from .wasmtime_engine import WasmtimeEngine
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise EngineUnavailable(
-            f"the engine wasmtime cannot be imported in {_python()} ({error}): install it with 'pip install -U wasmtime'"
+            f"the engine wasmtime cannot be imported in {_python()} ({error}): "
+            "install it with 'pip install -U wasmtime'"
             + ("" if sys.version_info >= (3, 11) else ", or choose the engine 'wasmer'")
         ) from error
     return WasmtimeEngine(cache)

@@ -287,7 +287,8 @@ class WasmerInstance:
 
     def _failure(self, error: Exception, left: Callable[[], int]) -> BaseException:
         cell = self._calls.cell
-        if cell[2] is error:
+        from_host: bool = cell[2] is error
+        if from_host:
             cell[2] = None
             return error
         module, limits = self._module, self._limits

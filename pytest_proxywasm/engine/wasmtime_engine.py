@@ -5,10 +5,12 @@ Together the two files hold every name of wasmtime that this package uses.
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from array import array
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import wasmtime
 
@@ -22,8 +24,9 @@ from .window import Calls, empty
 if TYPE_CHECKING:
     from .wasmtime_raw import RawLinked
 
-__all__ = ["WasmtimeEngine", "failure", "wat_to_wasm"]
+__all__ = ["WasmtimeEngine", "failure", "keep", "wat_to_wasm"]
 
+Handle = TypeVar("Handle")
 _STACK = 1024 * 1024
 _KINDS = {
     "STACK_OVERFLOW": "stack_overflow",
@@ -37,6 +40,7 @@ _KINDS = {
     "BAD_CONVERSION_TO_INTEGER": "bad_conversion_to_integer",
     "UNREACHABLE": "unreachable",
 }
+_live: weakref.WeakSet[Any] = weakref.WeakSet()
 _MASKS = {"i32": 0xFFFFFFFF, "i64": 0xFFFFFFFFFFFFFFFF}
 
 
@@ -46,6 +50,18 @@ def wat_to_wasm(text: str) -> bytes:
         return bytes(wasmtime.wat2wasm(text))
     except wasmtime.WasmtimeError as error:
         raise BadModule(f"the text is no WebAssembly module: {error}") from None
+
+
+def keep(handle: Handle) -> Handle:
+    """Note a handle of the binding, to be closed before the interpreter takes the binding apart at its exit."""
+    _live.add(handle)
+    return handle
+
+
+@atexit.register
+def _close_all() -> None:
+    for handle in list(_live):
+        handle.close()
 
 
 class WasmtimeEngine(CompilingEngine):
@@ -66,7 +82,7 @@ class WasmtimeEngine(CompilingEngine):
         config = wasmtime.Config()
         config.cranelift_opt_level = "none"
         config.max_wasm_stack = _STACK
-        self.native = wasmtime.Engine(config)
+        self.native = keep(wasmtime.Engine(config))
         self.raw = _raw_linked() if fast is not False else None
         if fast and self.raw is None:
             raise RuntimeError("this version of wasmtime lacks names that the fast route needs")
@@ -82,7 +98,7 @@ class WasmtimeEngine(CompilingEngine):
 
     def compile(self, wasm: bytes) -> wasmtime.Module:
         try:
-            return wasmtime.Module(self.native, wasm)
+            return keep(wasmtime.Module(self.native, wasm))
         except wasmtime.WasmtimeError as error:
             raise BadModule(f"wasmtime {self.version} refuses the module: {_cause(str(error))}") from None
 
@@ -90,7 +106,7 @@ class WasmtimeEngine(CompilingEngine):
         return bytes(native.serialize())
 
     def deserialize(self, payload: bytes) -> wasmtime.Module:
-        return wasmtime.Module.deserialize(self.native, payload)
+        return keep(wasmtime.Module.deserialize(self.native, payload))
 
     def wrap(
         self, wasm: bytes, sha256: str, info: ModuleInfo, native: Any, starts: array[int], window: bool
@@ -152,12 +168,12 @@ class PublicLinked:
     def __init__(self, module: WasmtimeModule, found: list[tuple[HostFunction, FunctionType]]) -> None:
         self.module = module
         self.calls = Calls()
-        linker = wasmtime.Linker(module.engine.native)
-        nothing = wasmtime.FuncType([], [])
+        linker = keep(wasmtime.Linker(module.engine.native))
+        nothing = keep(wasmtime.FuncType([], []))
         for number, (function, kind) in enumerate(found):
             linker.define_func("h", str(number), nothing, self.calls.callback(function, kind, None))
         self.linker = linker
-        self.prepared = linker.instantiate_pre(module.native)
+        self.prepared = keep(linker.instantiate_pre(module.native))
 
     def instantiate(self, data: object, limits: Limits = core.NO_LIMITS) -> PublicInstance:
         """A fresh instance."""
@@ -179,7 +195,7 @@ class PublicInstance:
         self._active = False
         self._closing = False
         self._functions: dict[str, Callable[..., Any]] = {}
-        self._store = wasmtime.Store(module.engine.native)
+        self._store = keep(wasmtime.Store(module.engine.native))
         self.memory = empty()
         try:
             self._exports = linked.prepared.instantiate(self._store).exports(self._store)

@@ -91,14 +91,16 @@ class RawLinked:
     """Host functions bound as unchecked C callbacks."""
 
     def __init__(self, module: WasmtimeModule, found: list[tuple[HostFunction, FunctionType]]) -> None:
+        from .wasmtime_engine import keep
+
         self.module = module
         self.calls = Calls()
         self.trap = _pointer()
         self.trap_address = ctypes.addressof(self.trap)
         self.engine = module.engine.native
         self.engine_address = _address(self.engine.ptr())
-        linker = wasmtime.Linker(self.engine)
-        nothing = wasmtime.FuncType([], [])
+        linker = keep(wasmtime.Linker(self.engine))
+        nothing = keep(wasmtime.FuncType([], []))
         linker_address, type_address = _address(linker.ptr()), _address(nothing.ptr())
         self._kept: list[Any] = [linker, nothing]
         for number, (function, kind) in enumerate(found):
@@ -108,7 +110,7 @@ class RawLinked:
             error = _define(linker_address, b"h", 1, name, len(name), type_address, _address(callback), None, None)
             if error:
                 raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t)))
-        self._kept.append(prepared := linker.instantiate_pre(module.native))
+        self._kept.append(prepared := keep(linker.instantiate_pre(module.native)))
         self.prepared_address = _address(prepared.ptr())
         self.layouts: dict[FunctionType, tuple[struct.Struct, struct.Struct]] = {}
 
@@ -307,7 +309,11 @@ class RawInstance:
                         pack(buffer, 0, *args)
                     except struct.error:
                         pack(buffer, 0, *_wrapped(kind, args))
-                    error = _call(context, address, buffer_address, count, trap_address)
+                    try:
+                        error = _call(context, address, buffer_address, count, trap_address)
+                    except ctypes.ArgumentError as wrong:
+                        # Nothing is wrong with the arguments: ctypes words a RecursionError so.
+                        raise RecursionError(str(wrong)) from None
                     if error or trap.value:
                         pending = cell[2]
                         if pending is not None:

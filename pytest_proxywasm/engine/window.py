@@ -66,6 +66,7 @@ class Calls:
     def _catch(self, report: Any) -> None:
         if "ctypes callback" in (report.err_msg or "") and report.exc_value is not None:
             self._lost = report.exc_value
+            self.cell[1][0] = 0
         else:
             self._hook(report)
 
@@ -88,6 +89,7 @@ class Calls:
                     window[0] = 1
                 except BaseException as error:
                     cell[2] = error
+                    cell[1][0] = 0
                 return done
 
             return callback
@@ -104,6 +106,8 @@ class Calls:
                 pack_into(window, 0, 1, result if mask is None else result & mask)
             except BaseException as error:
                 cell[2] = error
+                # A signal handler may raise right after the packing.
+                cell[1][0] = 0
             return done
 
         return callback_with_result
