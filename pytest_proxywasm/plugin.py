@@ -53,6 +53,7 @@ class _Run:
         self.shared = [(host, len(host.trace)) for host in shared]
         self.has_host = False
         self.has_failed = False
+        self.shown = 0
 
 
 _HOSTS = pytest.StashKey[OpenHosts]()
@@ -365,7 +366,24 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
         if not run.has_host:
             with _ShortErrors():
                 _refuse_unconfigured()
+    elif _is_hypothesis_test(item):
+        _prepare(item)
     return result
+
+
+def _prepare(item: pytest.Item) -> None:
+    """Compile the filters of a @given test before its first example, which has a deadline."""
+    values = list(getattr(item, "funcargs", {}).values())
+    if not any(type(value).__name__ == "Toolkit" for value in values):
+        return
+    from .errors import FilterStartError
+    from .filters import Filter
+    from .toolkit import Toolkit
+
+    for toolkit in [value for value in values if isinstance(value, Toolkit)]:
+        # A filter that does not load is the test's to meet, where it starts a host.
+        with contextlib.suppress(FilterStartError):
+            toolkit.prepare(*(value for value in values if isinstance(value, Filter)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -386,7 +404,8 @@ def _close(hosts: OpenHosts, scope: Scope, owner: str, path: str | None, line: i
     if not left:
         return
     try:
-        scope.close()
+        with _ShortErrors():
+            scope.close()
     finally:
         what = "a host" if left == 1 else f"{left} hosts"
         message = f"proxywasm: {owner} left {what} open; use 'with proxywasm.host(...) as host:' or host.close()"
@@ -402,10 +421,8 @@ def pytest_runtest_makereport(
     if run is None:
         return report
     if report.failed:
-        is_first = not run.has_failed
         run.has_failed = True
-        if is_first or report.when != "teardown":
-            _add_sections(item, run, report, call.excinfo.value if call.excinfo is not None else None)
+        _add_sections(item, run, report, call.excinfo.value if call.excinfo is not None else None)
     if report.when == "teardown":
         _write_files(item, run)
     return report
@@ -431,8 +448,10 @@ def _traces(item: pytest.Item, run: _Run, error: BaseException | None = None) ->
 
 def _add_sections(item: pytest.Item, run: _Run, report: pytest.TestReport, error: BaseException | None) -> None:
     traces = _traces(item, run, error)
-    if not traces:
+    size = sum(len(trace) for trace in traces)
+    if size <= run.shown:
         return
+    run.shown = size
     from .artefacts import logs_section, trace_section
 
     redact = item.config.getini("proxywasm_redact")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,6 +90,15 @@ class Loader:
 
 
 _LOADERS: weakref.WeakKeyDictionary[Engine, Loader] = weakref.WeakKeyDictionary()
+
+
+def _release() -> None:
+    """Free compiled guests while the engine's own modules are still whole, which they are not at the very end."""
+    _LOADERS.clear()
+    gc.collect()
+
+
+atexit.register(_release)
 
 
 def loader_of(engine: Engine) -> Loader:
