@@ -1,4 +1,5 @@
-// Built by: zig cc -target wasm32-freestanding -nostdlib -g -O0 -fno-sanitize=undefined -Wl,--no-entry lines.c -o lines.wasm
+// Built by: zig cc -target wasm32-freestanding -nostdlib -g -O0 -fno-sanitize=undefined -fdebug-compilation-dir=. -Wl,--no-entry
+// lines.c -o lines.wasm (the tests name lines of this file)
 static int fail(int x) {
   if (x > 5)
     __builtin_trap();

@@ -159,10 +159,10 @@ def test_frames_have_source_lines_from_dwarf(engine: Any) -> None:
     with pytest.raises(Trap) as caught:
         instance.function("run")(10)
     assert [(frame.name, frame.location) for frame in caught.value.frames] == [
-        ("fail", "lines.c:4"),
-        ("run", "lines.c:12"),
+        ("fail", "lines.c:5"),
+        ("run", "lines.c:13"),
     ]
-    assert str(caught.value).endswith("in fail at lines.c:4")
+    assert str(caught.value).endswith("in fail at lines.c:5")
 
 
 def test_broken_dwarf_and_names_never_hide_a_trap(engine: Any) -> None:
