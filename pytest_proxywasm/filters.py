@@ -276,9 +276,7 @@ def _configuration(option: str, value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
     if value is None:
-        raise UsageError(
-            f"{option}=None is ambiguous: leave it out for an empty one, or write 'null' for JSON's null"
-        )
+        raise UsageError(f"{option}=None is ambiguous: leave it out for an empty one, or write 'null' for JSON's null")
     try:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
