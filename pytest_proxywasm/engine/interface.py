@@ -166,6 +166,9 @@ class Instance(Protocol):
     def budget_used(self) -> int:
         """What the last or ongoing outermost call has used of its budget."""
 
+    def start(self) -> None:
+        """Run the module's start section, if it has one; host functions it calls already find the memory."""
+
     def renew(self) -> memoryview:
         """Refresh ``memory`` after the guest's memory may have grown, and return it."""
 
@@ -180,7 +183,7 @@ class Linked(Protocol):
     """A module with its host functions."""
 
     def instantiate(self, data: object, limits: Limits = ...) -> Instance:
-        """A fresh instance, its start section run; host functions called by it get ``data`` first."""
+        """A fresh instance, whose start section has yet to run (`Instance.start`); host functions get ``data`` first."""
 
 
 class Module(Protocol):

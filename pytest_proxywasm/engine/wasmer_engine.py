@@ -201,11 +201,14 @@ class WasmerInstance:
             self.renew()
             if limits is not core.NO_LIMITS and limits != core.NO_LIMITS:
                 self._exports.c(limits.budget, cap)
-            if module.info.start is not None:
-                self._bind("s", "s", FunctionType((), ()))()
         except BaseException:
             self.close()
             raise
+
+    def start(self) -> None:
+        """Run the module's start section."""
+        if self._module.info.start is not None:
+            self._bind("s", "s", FunctionType((), ()))()
 
     def renew(self) -> memoryview:
         """Refresh ``memory``."""

@@ -211,11 +211,14 @@ class PublicInstance:
             self.renew()
             if limits != core.NO_LIMITS:
                 self._native("c")(self._store, limits.budget, cap)
-            if module.info.start is not None:
-                self._bind(self._native("s"), self._native("s"), FunctionType((), ()))()
         except BaseException:
             self.close()
             raise
+
+    def start(self) -> None:
+        """Run the module's start section."""
+        if self._module.info.start is not None:
+            self._bind(self._native("s"), self._native("s"), FunctionType((), ()))()
 
     def _native(self, name: str) -> wasmtime.Func:
         function = self._exports[name]

@@ -206,11 +206,14 @@ class RawInstance:
             self.renew()
             if limits is not core.NO_LIMITS and limits != core.NO_LIMITS:
                 self._plain(b"c", struct.pack("<Q8xI12x", limits.budget, cap))
-            if module.info.start is not None:
-                self._bind(b"s", b"s", FunctionType((), ()))()
         except BaseException:
             self.close()
             raise
+
+    def start(self) -> None:
+        """Run the module's start section."""
+        if self._linked.module.info.start is not None:
+            self._bind(b"s", b"s", FunctionType((), ()))()
 
     def _export(self, name: bytes) -> Any:
         item = ffi.wasmtime_extern_t()

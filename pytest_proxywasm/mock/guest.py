@@ -11,7 +11,7 @@ from ..errors import GuestBudgetExceeded, GuestTrap
 from ..host.context import Context
 from ..host.vm import Vm
 from ..model import LogLevel
-from ..trace import Callback
+from ..trace import Arguments, Callback
 from .explain import explain_trap
 from .loader import LoadedGuest
 
@@ -38,12 +38,20 @@ class MockGuest:
 
     def instantiate(self) -> None:
         """Make the instance, which runs the module's start section."""
+        instance = self.instance = self._loaded.linked.instantiate(self, self._limits)
+        self.memory = instance.memory
+        self._allocator = instance.function(self._loaded.interface.allocator)
+        event = Callback("(start section)", Arguments(), 0, self.vm.config.name, self.vm.worker)
+        self.callback = event if self.vm.proxy.tracing else None
         try:
-            self.instance = self._loaded.linked.instantiate(self, self._limits)
+            instance.start()
+            event.finished = True
         except Trap as trap:
             raise self._error(trap, "the module's start section") from trap
-        self.memory = self.instance.memory
-        self._allocator = self.instance.function(self._loaded.interface.allocator)
+        finally:
+            self.callback = None
+            if event.hostcalls:
+                self.vm.proxy.trace.add(event)
 
     # For the host layer.
 

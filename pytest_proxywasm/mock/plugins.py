@@ -44,7 +44,7 @@ class Worker:
                 vm.start_function(name, *((0, 0) if name == "main" else ()))
         except FilterError as error:
             vm.close()
-            words = f"Failed to initialize Wasm code: the guest's start function {error.callback or ''} failed"
+            words = f"Failed to initialize Wasm code: the guest failed in {error.callback}"
             raise _start_error(words, config, error) from error
         guest.gate = None
         return vm

@@ -43,6 +43,8 @@ def run(engine: Any) -> Callable[..., Any]:
 
     def make(wat: str, functions: Any = None, *, data: object = None, limits: Limits | None = None) -> Any:
         linked = engine.module(wat_to_wasm(wat)).link(functions or {})
-        return linked.instantiate(data, limits or Limits())
+        instance = linked.instantiate(data, limits or Limits())
+        instance.start()
+        return instance
 
     return make

@@ -83,3 +83,26 @@ def test_an_endless_loop_says_where_and_how_to_allow_more() -> None:
     assert "did not return from proxy_on_request_headers: it used up its budget of 1,000 function calls" in text
     assert "spin" in text
     assert "guest_budget=1_000_000_000" in text
+
+
+def test_a_start_section_may_log_and_shows_in_the_trace() -> None:
+    """AssemblyScript runs its top-level code there; the host already has the guest's memory then."""
+    one = guest(
+        '(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))',
+        "(func $top (drop (call $log (i32.const 2) (i32.const 32) (i32.const 10)))) (start $top)",
+    )
+    with MockHost([one], engine=get_engine()) as host:
+        assert [log.message for log in host.logs] == ["the reason"]
+        assert host.trace.text() == (
+            "proxy-wasm trace 1\n"
+            "> (start section) context=0\n"
+            '    proxy_log log_level=INFO message="the reason" -> OK\n'
+            "< done\n"
+        )
+
+
+def test_a_trap_in_the_start_section_is_a_start_error() -> None:
+    """Envoy refuses such a filter when it loads it."""
+    one = guest("", "(func $top (unreachable)) (start $top)")
+    with pytest.raises(FilterStartError, match="the guest failed in the module's start section"):
+        MockHost([one], engine=get_engine())
