@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..engine import Limits, Trap
+from ..headers import to_text
 from ..host.http.stream import HttpStreamCore
 from ..host.proxy import Proxy
 from ..host.vm import Vm
@@ -35,17 +36,20 @@ def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limi
     else:
         first = f"{who} trapped in {callback}: {_KINDS.get(trap.kind, trap.message)}"
     lines = [first]
-    said = _last_words(vm)
+    stderr = _stderr(event)
+    said = stderr or _last_words(vm)
     if said:
-        lines += ["", "what it logged last:", *(f"    {line}" for line in said)]
+        lines += ["", "what it wrote to stderr:" if stderr else "what it logged last:"]
+        lines += [f"    {line}" if line else "" for line in said]
     if trap.frames:
         lines += ["", "guest backtrace, innermost first:"]
         lines += [f"    {number}: {frame}" for number, frame in enumerate(trap.frames[:20])]
     if event is not None:
         lines += ["", f"during: {callback_line(event)}"]
-        calls = event.hostcalls[-5:]
+        made = [call for call in event.hostcalls if not (stderr and call.name == "fd_write")]
+        calls = made[-5:]
         if calls:
-            more = len(event.hostcalls) - len(calls)
+            more = len(made) - len(calls)
             lines.append(f"hostcalls just before{f' (after {more} others)' if more else ''}:")
             lines += [f"    {hostcall_line(call)}" for call in calls]
         else:
@@ -54,6 +58,14 @@ def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limi
     if hint:
         lines += ["", hint]
     return "\n".join(lines)
+
+
+def _stderr(event: Callback | None) -> list[str]:
+    """What the guest wrote to stderr in this callback, put together again: Go writes a panic in many small pieces."""
+    calls = event.hostcalls if event is not None else ()
+    pieces = [call.args.get("data", b"") for call in calls if call.name == "fd_write" and call.args.get("fd") == 2]
+    lines = to_text(b"".join(pieces)).rstrip("\n").splitlines()
+    return lines if len(lines) <= 20 else [*lines[:20], f"... ({len(lines) - 20} more lines)"]
 
 
 def _last_words(vm: Vm) -> list[str]:

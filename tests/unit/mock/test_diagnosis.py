@@ -106,3 +106,19 @@ def test_a_trap_in_the_start_section_is_a_start_error() -> None:
     one = guest("", "(func $top (unreachable)) (start $top)")
     with pytest.raises(FilterStartError, match="the guest failed in the module's start section"):
         MockHost([one], engine=get_engine())
+
+
+def test_pieces_of_stderr_are_put_together_again() -> None:
+    """Go writes a panic in dozens of small pieces; the message shows it as it was meant."""
+    one = guest(
+        '(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))',
+        """(data (i32.const 128) "\\20\\00\\00\\00\\04\\00\\00\\00" "\\24\\00\\00\\00\\06\\00\\00\\00")
+           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+             (drop (call $write (i32.const 2) (i32.const 128) (i32.const 1) (i32.const 200)))
+             (drop (call $write (i32.const 2) (i32.const 136) (i32.const 1) (i32.const 200)))
+             (unreachable))""",
+    )
+    with MockHost([one], engine=get_engine()) as host, pytest.raises(GuestTrap) as caught:
+        host.get("/")
+    assert "what it wrote to stderr:\n    the reason\n" in str(caught.value)
+    assert "fd_write" not in str(caught.value)
