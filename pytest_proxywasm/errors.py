@@ -1,17 +1,17 @@
 """The errors users see, sorted by whose fault they are; knows nothing else of the package.
 
-    ProxyWasmError
-    ├── FilterError              the filter's fault
-    │   ├── FilterStartError     it does not load, start or accept its configuration
-    │   ├── GuestTrap            it trapped (panic, unreachable, stack overflow, memory out of bounds, ...)
-    │   ├── GuestBudgetExceeded  it did not come back: an endless loop, as a rule
-    │   ├── StreamStalled        it paused a stream and nothing will ever resume it
-    │   ├── AbiError             it broke the ABI (a callback with the wrong type, memory it does not own, ...)
-    │   └── EnvoyCrashError      it did what makes a real Envoy crash
-    ├── UsageError               the test's fault
-    ├── NotEmulatedError         ours: the mock host does not know this yet
-    ├── EnvoyDiffersError        ours: the mock and a real Envoy disagree
-    └── ExpectationError         an expectation did not hold; also an AssertionError
+ProxyWasmError
+├── FilterError              the filter's fault
+│   ├── FilterStartError     it does not load, start or accept its configuration
+│   ├── GuestTrap            it trapped (panic, unreachable, stack overflow, memory out of bounds, ...)
+│   ├── GuestBudgetExceeded  it did not come back: an endless loop, as a rule
+│   ├── StreamStalled        it paused a stream and nothing will ever resume it
+│   ├── AbiError             it broke the ABI (a callback with the wrong type, memory it does not own, ...)
+│   └── EnvoyCrashError      it did what makes a real Envoy crash
+├── UsageError               the test's fault
+├── NotEmulatedError         ours: the mock host does not know this yet
+├── EnvoyDiffersError        ours: the mock and a real Envoy disagree
+└── ExpectationError         an expectation did not hold; also an AssertionError
 """
 
 from __future__ import annotations

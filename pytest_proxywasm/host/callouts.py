@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.enums import Status
 from ..errors import NotEmulatedError, UsageError
 from ..headers import to_text

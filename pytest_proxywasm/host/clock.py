@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..errors import UsageError
 
 START_NS = 1_577_836_800 * 10**9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.enums import BufferType, MapType, Status
 from ..model import Headers, LogLevel
 from .buffers import BufferView

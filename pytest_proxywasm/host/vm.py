@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.callbacks import CALLBACKS
 from ..abi.module import Interface
 from ..errors import FilterError

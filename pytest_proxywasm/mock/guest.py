@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.enums import Status
 from ..engine import Instance, Limits, Trap
 from ..errors import GuestBudgetExceeded, GuestTrap
@@ -47,7 +48,7 @@ class MockGuest:
             instance.start()
             event.finished = True
         except Trap as trap:
-            raise self._error(trap, "the module's start section") from trap
+            raise self._error(trap, "the module's start section") from None
         finally:
             self.callback = None
             if event.hostcalls:
@@ -66,7 +67,7 @@ class MockGuest:
         try:
             return function(*args)
         except Trap as trap:
-            raise self._error(trap, name) from trap
+            raise self._error(trap, name) from None
 
     def close(self) -> None:
         """Free the instance."""

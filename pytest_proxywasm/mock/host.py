@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..engine import BadModule, Engine, Limits
 from ..engine.interface import DEFAULT_BUDGET, DEFAULT_MAX_MEMORY
 from ..errors import FilterError, NotEmulatedError, StreamStalled, UsageError

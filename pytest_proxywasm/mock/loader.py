@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.binder import Bound, bind, bind_denied
 from ..abi.enums import ALL_VERSIONS, AbiVersion
 from ..abi.module import Interface, check_imports, describe

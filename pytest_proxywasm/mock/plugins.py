@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..engine import Limits
 from ..errors import FilterError, FilterStartError
 from ..host.context import RootContext, VmContext
@@ -45,7 +46,7 @@ class Worker:
         except FilterError as error:
             vm.close()
             words = f"Failed to initialize Wasm code: the guest failed in {error.callback}"
-            raise _start_error(words, config, error) from error
+            raise _start_error(words, config, error, self.proxy) from None
         guest.gate = None
         return vm
 
@@ -111,18 +112,22 @@ def start_root(vm: Vm, config: PluginConfig) -> RootContext:
         if vm.failed:
             error = vm.proxy.failures.pop() if vm.proxy.failures else None
             where = error.callback if error is not None else what
-            raise _start_error(f"{words}: the guest failed in {where}", config, error) from error
+            raise _start_error(f"{words}: the guest failed in {where}", config, error, vm.proxy) from None
         if not accepted:
-            raise _start_error(f"{words}: the guest returned 0 from {what}, which refuses to start", config, None)
+            raise _start_error(
+                f"{words}: the guest returned 0 from {what}, which refuses to start", config, None, vm.proxy
+            )
     return root
 
 
-def _start_error(words: str, config: PluginConfig, cause: FilterError | None) -> FilterStartError:
+def _start_error(words: str, config: PluginConfig, cause: FilterError | None, proxy: Proxy) -> FilterStartError:
     name = f"filter {config.name!r}: " if config.name else ""
     text = f"{name}{words}"
     if cause is not None:
         text += f"\n{cause}"
-    return FilterStartError(text, callback=cause.callback if cause is not None else None)
+    error = FilterStartError(text, callback=cause.callback if cause is not None else None)
+    error.trace = proxy.trace
+    return error
 
 
 def start_like_envoy(proxy: Proxy, configs: Sequence[PluginConfig], main: Worker, scratch: Worker) -> None:

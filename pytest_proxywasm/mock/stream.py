@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..errors import UsageError
 from ..headers import Headers, HeadersLike, Text, to_bytes
 from ..host.callouts import response_entries

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...headers import Headers, to_text
 from ..headermap import HeaderMap
 from .connection_manager import finish_response_headers, removed_required_header

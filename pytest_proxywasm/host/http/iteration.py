@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..buffers import Buffer
 from ..headermap import HeaderMap
 from .table import TABLE, DataVerdict, Effect, Event, HeadersVerdict, Iteration, Step, TrailersVerdict

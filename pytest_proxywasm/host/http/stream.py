@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...errors import UsageError
 from ...headers import Headers, to_text
 from ...model import Action, Exchange, LocalResponse, Request, Response
