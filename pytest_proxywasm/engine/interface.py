@@ -183,7 +183,7 @@ class Linked(Protocol):
     """A module with its host functions."""
 
     def instantiate(self, data: object, limits: Limits = ...) -> Instance:
-        """A fresh instance, whose start section has yet to run (`Instance.start`); host functions get ``data`` first."""
+        """A fresh instance, whose start section has yet to run (`Instance.start`); host functions get ``data``."""
 
 
 class Module(Protocol):

@@ -37,7 +37,7 @@ def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limi
         first = f"{who} trapped in {callback}: {_KINDS.get(trap.kind, trap.message)}"
     lines = [first]
     stderr = _stderr(event)
-    said = stderr or _last_words(vm)
+    said = stderr or last_words(vm)
     if said:
         lines += ["", "what it wrote to stderr:" if stderr else "what it logged last:"]
         lines += [f"    {line}" if line else "" for line in said]
@@ -68,7 +68,8 @@ def _stderr(event: Callback | None) -> list[str]:
     return lines if len(lines) <= 20 else [*lines[:20], f"... ({len(lines) - 20} more lines)"]
 
 
-def _last_words(vm: Vm) -> list[str]:
+def last_words(vm: Vm) -> list[str]:
+    """The last warnings and errors a guest logged."""
     logs = [log for log in vm.proxy.logs[-3:] if log.level >= LogLevel.WARN]
     return [line for log in logs for line in f"{log.level.name.lower()}: {log.message}".splitlines()[:6]]
 

@@ -13,6 +13,7 @@ from ..host.http.stream import HttpStreamCore
 from ..host.plugin import FAIL_OPEN, FAIL_RELOAD, PluginConfig
 from ..host.proxy import Proxy
 from ..host.vm import Vm
+from .explain import last_words
 from .guest import MockGuest
 from .loader import LoadedGuest
 
@@ -114,9 +115,9 @@ def start_root(vm: Vm, config: PluginConfig) -> RootContext:
             where = error.callback if error is not None else what
             raise _start_error(f"{words}: the guest failed in {where}", config, error, vm.proxy) from None
         if not accepted:
-            raise _start_error(
-                f"{words}: the guest returned 0 from {what}, which refuses to start", config, None, vm.proxy
-            )
+            words = f"{words}: the guest returned 0 from {what}, which refuses to start"
+            said = "".join(f"\n    {line}" for line in last_words(vm))
+            raise _start_error(words + (f"\nwhat it logged last:{said}" if said else ""), config, None, vm.proxy)
     return root
 
 

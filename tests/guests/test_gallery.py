@@ -40,15 +40,19 @@ class TestHeaders:
 
     def test_logs_the_request(self, start: Gallery) -> None:
         exchange = start("filter=headers").get("/path?q=1")
-        assert [(log.level, log.message) for log in exchange.logs] == [(LogLevel.INFO, "headers: GET /path?q=1")]
+        # The AssemblyScript SDK adds debug messages of its own, which cannot be turned off.
+        logs = [(log.level, log.message) for log in exchange.logs if log.level >= LogLevel.INFO]
+        assert logs == [(LogLevel.INFO, "headers: GET /path?q=1")]
 
     @pytest.mark.parametrize(
         ("configuration", "said"),
-        [("filter=headers\nnonsense", "nonsense"), ("filter=nope", "nope"), ("", "bad configuration")],
+        [("filter=headers\nnonsense", "nonsense"), ("filter=nope", "nope"), ("", "empty")],
     )
     def test_a_bad_configuration_is_refused(self, start: Gallery, configuration: str, said: str) -> None:
-        with pytest.raises(FilterStartError, match="Failed to configure base Wasm plugin"):
+        with pytest.raises(FilterStartError, match="Failed to configure base Wasm plugin") as caught:
             start(configuration)
+        assert "bad configuration: " in str(caught.value)
+        assert said in str(caught.value)
 
 
 class TestBody:

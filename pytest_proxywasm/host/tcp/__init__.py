@@ -1,0 +1,1 @@
+"""TCP connections: how they travel through network filters; knows no HTTP."""
