@@ -13,25 +13,25 @@ from ..errors import FilterError, NotEmulatedError, StreamStalled, UsageError
 from ..headers import HeadersLike, Text, to_bytes
 from ..host.callouts import Cluster, PendingCallout
 from ..host.clock import Clock
+from ..host.http.context import HttpContext
 from ..host.http.router import Routes
 from ..host.http.stream import HttpStreamCore
 from ..host.plugin import PluginConfig
 from ..host.proxy import Proxy
+from ..host.tcp.stream import TcpStreamCore
 from ..model import Callout, Exchange, GuestLog, LogLevel, Request, Response, Upstream
 from ..trace import Trace
+from .configs import check_options, check_protocol, code_of, one_of, plugin_config
 from .explain import explain_stall
 from .injection import Injector
 from .loader import loader_of
 from .plugins import Worker, start_like_envoy
 from .stream import HttpStream, answer_with, feed_request
+from .tcp import TcpStream
 from .views import MetricsView, PropertiesView, QueuesView, SharedDataView, VmView
 
 if TYPE_CHECKING:
     from ..filters import Filter
-
-PROTOCOLS = ("http", "tcp")
-STARTS = ("once", "envoy")
-ON_TRAP = ("raise", "continue")
 
 
 class MockHost:
@@ -40,6 +40,7 @@ class MockHost:
     See ``proxywasm.host`` for the options. One host, one thread; a context manager.
 
     Attributes:
+        protocol: ``"http"`` or ``"tcp"``.
         exchanges: every exchange so far, newest last, at most the last 1000.
         closed: `close` has been called.
     """
@@ -67,23 +68,15 @@ class MockHost:
         max_memory: int = DEFAULT_MAX_MEMORY,
         on_log: Callable[[GuestLog], None] | None = None,
     ) -> None:
-        _one_of("protocol", protocol, PROTOCOLS)
-        _one_of("starts", starts, STARTS)
-        _one_of("on_trap", on_trap, ON_TRAP)
-        if protocol == "tcp":
-            raise NotEmulatedError('protocol="tcp": the mock host does not emulate TCP filters yet')
-        if strict:
-            raise NotEmulatedError("strict=True: the mock host does not check strictly yet")
-        if not filters and not services:
-            raise UsageError("a host needs at least one filter: proxywasm.host(filter), or services=[filter]")
-        if workers < 1:
-            raise UsageError(f"workers={workers}: a host has at least one worker")
+        check_options(filters, services, protocol, starts, on_trap, strict, workers, upstream, routes)
         self.closed = False
+        self.protocol = protocol
         self.exchanges: list[Exchange] = []
         self._on_trap = on_trap
         self._upstream: Upstream = upstream if upstream is not None else Response(200)
         self._routes = Routes(routes or ())
         self._streams: list[HttpStreamCore] = []
+        self._connections: list[TcpStreamCore] = []
         self._next_worker = 0
         self._starts_at: dict[int, tuple[int, int, int]] = {}
         proxy = self._proxy = Proxy(seed=seed, tracing=trace, buffer_limit=buffer_limit)
@@ -95,10 +88,10 @@ class MockHost:
         loader = loader_of(engine)
         guests = {}
         for one in (*filters, *services):
-            if _code(one) not in guests:
-                guests[_code(one)] = loader.load(one.wasm_bytes(), one.sha256, one.allowed_capabilities)
-        self._configs = [_config(one) for one in filters]
-        self._services = [_config(one) for one in services]
+            if code_of(one) not in guests:
+                guests[code_of(one)] = loader.load(one.wasm_bytes(), one.sha256, one.allowed_capabilities)
+        self._configs = [plugin_config(one) for one in filters]
+        self._services = [plugin_config(one) for one in services]
         proxy.trace.labelled = len(self._configs) + len(self._services) > 1 or workers > 1
         limits = Limits(max_memory=max_memory, budget=guest_budget)
         self._main = Worker(proxy, -1, guests, limits)
@@ -154,6 +147,7 @@ class MockHost:
             FilterError: the guest failed (with ``on_trap="raise"``).
         """
         self._check_usable()
+        check_protocol(self.protocol, "http")
         request = Request(method, path, headers, body, trailers, chunks=chunks, authority=authority, scheme=scheme)
         overrides = self._proxy.overrides
         kept = dict(overrides)
@@ -205,11 +199,18 @@ class MockHost:
     ) -> HttpStream:
         """A stream to drive step by step; several may be open at a time."""
         self._check_usable()
+        check_protocol(self.protocol, "http")
         return HttpStream(self, self._open(http_version, worker), upstream)
 
-    def connect(self, *, worker: int | None = None) -> Any:
-        """A TCP connection, step by step."""
-        raise NotEmulatedError("connect(): the mock host does not emulate TCP filters yet")
+    def connect(self, *, worker: int | None = None) -> TcpStream:
+        """A client connects to a host with ``protocol="tcp"``; several connections may be open at a time.
+
+        Raises:
+            FilterError: the guest failed while it was told of the connection (with ``on_trap="raise"``).
+        """
+        self._check_usable()
+        check_protocol(self.protocol, "tcp")
+        return TcpStream(self, self._choose_worker(worker))
 
     def run(self, plan: Any) -> Any:
         """Run a plan drawn by a strategy."""
@@ -345,16 +346,13 @@ class MockHost:
             if self._proxy.crashed is None:
                 for core in list(self._streams):
                     core.reset("downstream")
+                for connection in reversed(list(self._connections)):  # the newest first (Envoy 1.40)
+                    connection.stop()
                 for worker in (*self._workers, self._main):
                     worker.finish()
-                self._closing_failures()
+                self._take_failures()
         finally:
             self._free()
-
-    def _closing_failures(self) -> None:
-        failures, self._proxy.failures[:] = list(self._proxy.failures), []
-        if failures and self._on_trap == "raise":
-            raise failures[0]
 
     def _free(self) -> None:
         for worker in (*self._workers, self._main):
@@ -390,8 +388,7 @@ class MockHost:
     def _first_vm_id(self) -> str:
         return (self._configs or self._services)[0].vm_id
 
-    def _open(self, http_version: str, worker: int | None) -> HttpStreamCore:
-        _one_of("http_version", http_version, ("1.1", "2"))
+    def _choose_worker(self, worker: int | None) -> Worker:
         if not self._configs:
             raise UsageError("this host has only services: there is no chain to send a request through")
         if worker is None:
@@ -399,13 +396,21 @@ class MockHost:
             self._next_worker = (worker + 1) % len(self._workers)
         if not 0 <= worker < len(self._workers):
             raise UsageError(f"worker={worker}: this host has workers 0 to {len(self._workers) - 1}")
-        chosen = self._workers[worker]
+        return self._workers[worker]
+
+    def _track(self, connection: TcpStreamCore) -> None:
+        self._connections.append(connection)
+        connection.on_finished = lambda: self._connections.remove(connection)
+
+    def _open(self, http_version: str, worker: int | None) -> HttpStreamCore:
+        one_of("http_version", http_version, ("1.1", "2"))
+        chosen = self._choose_worker(worker)
         exchange = Exchange()
         exchange.trace = Trace(labelled=self._proxy.trace.labelled)
         starts = len(self._proxy.trace), len(self._proxy.logs), len(self._proxy.callouts)
 
         def maker(config: PluginConfig) -> Callable[[HttpStreamCore], Any]:
-            return lambda stream: chosen.context(config, stream)
+            return lambda stream: chosen.context(config, HttpContext, stream)
 
         core = HttpStreamCore(
             self._proxy,
@@ -451,6 +456,12 @@ class MockHost:
         if self._proxy.crashed is not None:
             raise self._proxy.crashed
 
+    def _take_failures(self) -> list[FilterError]:
+        failures, self._proxy.failures[:] = list(self._proxy.failures), []
+        if failures and self._on_trap == "raise":
+            raise failures[0]
+        return failures
+
     def _raise_failures(self, core: HttpStreamCore | None) -> None:
         failures = self._proxy.failures
         if not failures:
@@ -475,28 +486,3 @@ class MockHost:
         core.reset("downstream")
         self._sync(core)
         return error
-
-
-def _code(one: Filter) -> str:
-    names = ",".join(sorted(one.allowed_capabilities)) if one.allowed_capabilities is not None else "*"
-    return f"{one.sha256}:{names}"
-
-
-def _config(one: Filter) -> PluginConfig:
-    return PluginConfig(
-        code=_code(one),
-        name=one.name,
-        root_id=one.root_id,
-        vm_id=one.vm_id,
-        configuration=one.configuration,
-        vm_configuration=one.vm_configuration,
-        environment=tuple(one.environment.items()),
-        failure_policy=one.failure_policy,
-        allow_on_headers_stop_iteration=one.allow_on_headers_stop_iteration,
-        capabilities=one.allowed_capabilities,
-    )
-
-
-def _one_of(name: str, value: object, known: Sequence[object]) -> None:
-    if value not in known:
-        raise UsageError(f"{name}={value!r}: it is one of {', '.join(map(repr, known))}")

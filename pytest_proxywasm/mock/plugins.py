@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..engine import Limits
 from ..errors import FilterError, FilterStartError
 from ..host.context import RootContext, VmContext
-from ..host.http.context import HttpContext
-from ..host.http.stream import HttpStreamCore
 from ..host.plugin import FAIL_OPEN, FAIL_RELOAD, PluginConfig
 from ..host.proxy import Proxy
 from ..host.vm import Vm
 from .explain import last_words
 from .guest import MockGuest
 from .loader import LoadedGuest
+
+C = TypeVar("C")
+S = TypeVar("S")
 
 RELOAD_BACKOFF_NS = 10**9
 """Envoy builds a new VM of a ``fail_reload`` filter at the earliest so long after it failed."""
@@ -66,8 +68,10 @@ class Worker:
         """The root context of a filter."""
         return self.roots[config.vm_key, config.plugin_key]
 
-    def context(self, config: PluginConfig, stream: HttpStreamCore) -> HttpContext | None:
-        """A stream context of a filter; ``None`` when its failed VM is passed by (``fail_open``)."""
+    def context(
+        self, config: PluginConfig, kind: Callable[[Vm, PluginConfig, RootContext, S], C], stream: S
+    ) -> C | None:
+        """A stream context of a filter, of HTTP or TCP; ``None`` when its failed VM is passed by (``fail_open``)."""
         root = self.root(config)
         if root.vm.failed:
             if config.failure_policy == FAIL_OPEN:
@@ -76,7 +80,7 @@ class Worker:
             if config.failure_policy == FAIL_RELOAD and waited >= RELOAD_BACKOFF_NS:
                 self.restart(config)
                 root = self.root(config)
-        return HttpContext(root.vm, config, root, stream)
+        return kind(root.vm, config, root, stream)
 
     def restart(self, config: PluginConfig) -> None:
         """A new VM in place of the filter's old one."""

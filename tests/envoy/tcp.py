@@ -116,7 +116,7 @@ class TcpConversation:
     @property
     def _over(self) -> bool:
         """Nothing more will come to the client."""
-        return self._closed or (self._upstream_fin and not self._stream.paused)
+        return self._closed or (self._stream.downstream_complete)
 
     # The upstream.
 
@@ -129,7 +129,7 @@ class TcpConversation:
             return
         sent = bytes(self._stream.sent_upstream[self._upstream_seen :])
         self._upstream_seen += len(sent)
-        ended = self._closed or (self._fin_read and not self._stream.paused)
+        ended = self._closed or self._stream.upstream_complete
         if sent:
             self.upstream_got.append(sent.decode("latin-1"))
         if ended:

@@ -19,16 +19,18 @@ class PassingStream:
         self.sent_upstream = b""
         self.sent_downstream = b""
         self.closed_by: str | None = None
-        self.paused = False
+        self.paused = self.upstream_complete = self.downstream_complete = False
         self.events: list[tuple[str, bytes, bool]] = []
         self._ends = 0
 
     def downstream_data(self, data: bytes, end_of_stream: bool = False) -> None:
         self.sent_upstream += data
+        self.upstream_complete = end_of_stream
         self._event("down", data, end_of_stream)
 
     def upstream_data(self, data: bytes, end_of_stream: bool = False) -> None:
         self.sent_downstream += data
+        self.downstream_complete = end_of_stream
         self._event("up", data, end_of_stream)
 
     def _event(self, side: str, data: bytes, end_of_stream: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...abi.codec import split_path
 from ...abi.enums import BufferType, PeerType, Status
 from ...model import Action

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...abi.enums import PeerType
 from ...errors import UsageError
 from ...model import Action
@@ -22,8 +23,7 @@ FLAG_UPSTREAM_RETRIES_EXCEEDED = 0x8000
 
 UPSTREAM_LIMIT = 1 << 20
 """Envoy's default buffer limit of a cluster; the listener's limit does not count there."""
-CLUSTER = "tcp"
-"""What ``xds.cluster_name`` says."""
+_ROUTE = Route(cluster="tcp")
 
 ContextFactory = Callable[["TcpStreamCore"], "TcpContext | None"]
 
@@ -65,6 +65,7 @@ class TcpStreamCore:
         self.on_end_passed: Callable[[str], None] | None = None
         self.on_finished: Callable[[], None] | None = None
         self._ended_first = ""
+        self._talked = False
         self._passed: set[str] = set()
         self._held: dict[str, TcpContext] = {}
         # What properties say.
@@ -91,7 +92,7 @@ class TcpStreamCore:
 
     def client_sends(self, data: bytes, end_of_stream: bool) -> None:
         """The client sends; read at once, unless the connection is new or a filter holds too much."""
-        if self.state is State.CLOSED:
+        if self.closed:
             return
         event = Event.CLIENT_END if end_of_stream else Event.CLIENT_DATA
         if self.client.ended or TABLE[self.state, event].effect is Effect.IMPOSSIBLE:
@@ -106,30 +107,30 @@ class TcpStreamCore:
 
     def upstream_sends(self, data: bytes, end_of_stream: bool) -> None:
         """The upstream sends."""
-        if self.state is State.CLOSED:
+        if self.closed:
             return
         event = Event.UPSTREAM_END if end_of_stream else Event.UPSTREAM_DATA
         self._check_connected()
         if self.upstream.ended or TABLE[self.state, event].effect is Effect.IMPOSSIBLE:
             raise UsageError("the upstream has ended its stream already: it cannot send any more")
-        self._connected()
+        self.upstream_connected = True
         self.upstream.send(data, end_of_stream)
-        while self.state is not State.CLOSED and self.upstream.read():
+        while not self.closed and self.upstream.read():
             self._apply(Event.UPSTREAM_END if self.upstream.end_read else Event.UPSTREAM_DATA)
 
     def upstream_resets(self) -> None:
         """The upstream breaks off; what filters hold of it is lost."""
-        if self.state is not State.CLOSED:
+        if not self.closed:
             self._check_connected()
             self.flags |= FLAG_UPSTREAM_RESET
             self._apply(Event.UPSTREAM_RESET)
 
     def upstream_refuses(self) -> None:
         """The upstream cannot be connected to."""
-        if self.state is State.CLOSED:
+        if self.closed:
             return
         self._check_connected()
-        if self.actions_of_data or self.sent_upstream or self.upstream.ended:
+        if self._talked:
             raise UsageError("the upstream is connected already: it cannot refuse the connection any more")
         self.refused = self.upstream_connected = True
         self.flags |= FLAG_UPSTREAM_CONNECTION_FAILURE | FLAG_UPSTREAM_RETRIES_EXCEEDED
@@ -156,7 +157,7 @@ class TcpStreamCore:
 
         Without anything held it is harmless, but an end of stream is shown once more (Envoy 1.40).
         """
-        if self.state is not State.CLOSED:
+        if not self.closed:
             self._read_chain(self.contexts.index(context) + 1)
             self.proxy.clock.call_later(0, self._read_client)
 
@@ -170,9 +171,14 @@ class TcpStreamCore:
         self.last_action = action
 
     @property
+    def closed(self) -> bool:
+        """Whether it is all over."""
+        return self.state is State.CLOSED
+
+    @property
     def held(self) -> bool:
         """Whether a filter holds either direction, or the new connection."""
-        return self.state is not State.CLOSED and bool(self._held)
+        return not self.closed and bool(self._held)
 
     def has_passed(self, peer: str) -> bool:
         """Whether the end of ``"downstream"`` or ``"upstream"`` has reached the other side."""
@@ -182,10 +188,10 @@ class TcpStreamCore:
 
     def _read_client(self) -> None:
         """Read what the client has sent, as often as there is something."""
-        if TABLE[self.state, Event.CLIENT_RESET].effect is not Effect.CLOSE_REMOTE:
+        if self.state is State.NEW:
             return
-        self._connected()
-        while self.state is not State.CLOSED and self.client.read():
+        self.upstream_connected = True
+        while not self.closed and self.client.read():
             self.request_size += len(self.client.buffer)  # counts held data again each time (Envoy 1.40)
             self._apply(Event.CLIENT_END if self.client.end_read else Event.CLIENT_DATA)
         if self.client.reset_noticed:
@@ -219,7 +225,7 @@ class TcpStreamCore:
             self._apply_passed("upstream", Event.UPSTREAM_END_PASSED)
 
     def _stopped(self, context: TcpContext, side: str, verdict: Verdict) -> bool:
-        if self.state is State.CLOSED:
+        if self.closed:
             return True
         if verdict is Verdict.STOP:
             self._held[side] = context
@@ -235,6 +241,7 @@ class TcpStreamCore:
         if event in _ENDS and not self._ended_first:
             self._ended_first = _ENDS[event]
         self.state = step.state
+        self._talked = self._talked or step.effect in (Effect.READ, Effect.WRITE)
         if step.effect is Effect.CONNECT:
             self.upstream_attempts = 1
             self.proxy.clock.call_later(0, self._read_client)
@@ -259,10 +266,6 @@ class TcpStreamCore:
         if self.on_end_passed is not None:
             self.on_end_passed(peer)
 
-    def _connected(self) -> None:
-        if not self.upstream_connected:
-            self.upstream_connected = True
-
     def _close(self, peer: PeerType, by: str) -> None:
         """Tell every filter, first to last: each is told everything before the next one is told anything."""
         if self.closed_by is not None:
@@ -274,3 +277,24 @@ class TcpStreamCore:
         self.finished = True
         if self.on_finished is not None:
             self.on_finished()
+
+    # What properties say of a connection; those of requests and responses are not there (Envoy 1.40).
+
+    request_protocol = ""
+    request_header_bytes = 0
+    response_header_bytes = 0
+    response_code = None
+    grpc_status = None
+    backend_latency_ns = None
+    ended_ns = None
+    details = ""
+
+    @property
+    def response_size(self) -> int:
+        """What the client got."""
+        return len(self.sent_downstream)
+
+    @property
+    def route_for_properties(self) -> Route | None:
+        """The TCP proxy's cluster, once the upstream is connected, or could not be."""
+        return _ROUTE if self.upstream_connected else None
