@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .filters import Filter
     from .mock import MockHost
     from .mock.stream import HttpStream
+    from .mock.tcp import TcpStream
     from .model import (
         Action,
         After,
@@ -88,6 +89,7 @@ __all__ = [
     "Status",
     "StreamStalled",
     "StreamType",
+    "TcpStream",
     "Timeout",
     "Toolkit",
     "Trace",
@@ -100,6 +102,7 @@ _HOMES = {
     "filters": ("Filter",),
     "mock": ("MockHost",),
     "mock.stream": ("HttpStream",),
+    "mock.tcp": ("TcpStream",),
     "model": (
         "Action",
         "After",
