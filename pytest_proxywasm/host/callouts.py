@@ -215,12 +215,12 @@ def http_call(
     answer = cluster.answer(callout)
     if isinstance(answer, NoHosts):
         callout.outcome = answer
-        proxy.callouts.append(callout)
+        proxy.callouts.add(callout)
         return Status.INTERNAL_FAILURE
     if isinstance(answer, GrpcResponse):
         raise UsageError(f"cluster {name!r} answers gRPC, but the filter made an HTTP call: {callout.method} {path!r}")
     callout.id = root.vm.new_call_id("http")
-    proxy.callouts.append(callout)
+    proxy.callouts.add(callout)
     _start(callout, root, answer)
     return callout.id
 

@@ -11,11 +11,15 @@ from ..errors import EnvoyCrashError, FilterError
 from ..model import Callout, GuestLog, LogLevel
 from ..trace import Trace
 from .clock import Clock
+from .history import History
 from .shared import Metrics, Queues, SharedData
 
 if TYPE_CHECKING:
     from ..abi.enums import Status
     from .callouts import Cluster, PendingCallout
+
+KEPT_WITHOUT_TRACE = 1000
+"""How many logs and callouts a host without a trace keeps at least."""
 
 ForeignFunction = Callable[[bytes], bytes]
 
@@ -30,6 +34,8 @@ class Proxy:
     """
 
     def __init__(self, *, seed: int = 0, tracing: bool = True, buffer_limit: int = 1 << 20) -> None:
+        # Without a trace a host may run for very long: then it keeps no more than a test can want to look at.
+        newest = None if tracing else KEPT_WITHOUT_TRACE
         self.clock = Clock()
         self.shared_data = SharedData()
         self.queues = Queues()
@@ -39,10 +45,10 @@ class Proxy:
         self.tracing = tracing
         self.buffer_limit = buffer_limit
         self.log_level = LogLevel.TRACE
-        self.logs: list[GuestLog] = []
+        self.logs: History[GuestLog] = History(newest)
         self.on_log: Callable[[GuestLog], None] | None = None
         self.clusters: dict[str, Cluster] = {}
-        self.callouts: list[Callout] = []
+        self.callouts: History[Callout] = History(newest)
         self.pending_callouts: list[PendingCallout] = []
         self.foreign_functions: dict[bytes, ForeignFunction] = {}
         self.injector: Callable[[str, dict[str, Any]], Status | None] | None = None
@@ -58,7 +64,7 @@ class Proxy:
     def log(self, level: LogLevel, message: bytes, context_id: int, filter_name: str) -> None:
         """A guest logged."""
         entry = GuestLog(level, message, context_id, filter_name)
-        self.logs.append(entry)
+        self.logs.add(entry)
         if self.on_log is not None:
             self.on_log(entry)
 

@@ -279,12 +279,12 @@ class MockHost:
 
     @property
     def logs(self) -> list[GuestLog]:
-        """Everything the guests logged, in order."""
+        """Everything the guests logged, in order; without a trace only the newest, at least a thousand."""
         return self._proxy.logs
 
     @property
     def callouts(self) -> list[Callout]:
-        """Every callout made, in order."""
+        """Every callout made, in order; without a trace only the newest, at least a thousand."""
         return self._proxy.callouts
 
     @property
@@ -407,7 +407,7 @@ class MockHost:
         chosen = self._choose_worker(worker)
         exchange = Exchange()
         exchange.trace = Trace(labelled=self._proxy.trace.labelled)
-        starts = len(self._proxy.trace), len(self._proxy.logs), len(self._proxy.callouts)
+        starts = len(self._proxy.trace), self._proxy.logs.mark(), self._proxy.callouts.mark()
 
         def maker(config: PluginConfig) -> Callable[[HttpStreamCore], Any]:
             return lambda stream: chosen.context(config, HttpContext, stream)
@@ -431,8 +431,8 @@ class MockHost:
         if starts is not None:
             proxy = self._proxy
             exchange.trace = proxy.trace[starts[0] :]
-            exchange.logs = proxy.logs[starts[1] :]
-            exchange.callouts = proxy.callouts[starts[2] :]
+            exchange.logs = proxy.logs.since(starts[1])
+            exchange.callouts = proxy.callouts.since(starts[2])
             if core.finished:
                 del self._starts_at[id(core)]
                 self._streams.remove(core)

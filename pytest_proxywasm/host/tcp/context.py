@@ -143,6 +143,8 @@ class TcpContext(Context):
                 return b""
             if parts == (b"upstream", b"transport_failure_reason") and not self.stream.transport_failure:
                 return b""
+            if parts == (b"upstream", b"cx_pool_ready_duration") and self.stream.upstream_connected:
+                return bytes(8)
             if parts == (b"upstream", b"local_address") and self.stream.refused:
                 return Status.NOT_FOUND
         return super().get_property(path)
