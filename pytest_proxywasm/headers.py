@@ -18,7 +18,10 @@ T = TypeVar("T")
 def to_bytes(value: Text, what: str = "value") -> bytes:
     """UTF-8 of a str (surrogateescape, so that a decoded header goes back unchanged), bytes as they are."""
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
+        try:
+            return value.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{what} has a character that is not UTF-8, give bytes instead: {value!r}") from error
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     raise UsageError(f"{what} must be str or bytes, not {type(value).__name__}: {value!r}")

@@ -19,7 +19,7 @@ CALLER = """
   (func (export "malloc") (param i32) (result i32) (i32.const 1024))
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
     (drop (call $log (i32.const 2) (i32.const 0) (i32.const 3)))
-    (drop (call $call (i32.const 0) (i32.const 3) (i32.const 16) (i32.const 63)
+    (drop (call $call (i32.const 0) (i32.const 3) (i32.const 16) (i32.const 61)
                       (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 256)))
     (i32.const 0)))
 """  # noqa: E501
