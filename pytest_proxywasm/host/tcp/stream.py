@@ -66,6 +66,7 @@ class TcpStreamCore:
         self.on_finished: Callable[[], None] | None = None
         self._ended_first = ""
         self._talked = False
+        self._closing_by = ""
         self._passed: set[str] = set()
         self._held: dict[str, TcpContext] = {}
         # What properties say.
@@ -117,6 +118,7 @@ class TcpStreamCore:
         self.upstream.send(data, end_of_stream)
         while not self.closed and self.upstream.read():
             self._apply(Event.UPSTREAM_END if self.upstream.end_read else Event.UPSTREAM_DATA)
+        self._settle()
 
     def upstream_resets(self) -> None:
         """The upstream breaks off; what filters hold of it is lost."""
@@ -196,6 +198,7 @@ class TcpStreamCore:
             self._apply(Event.CLIENT_END if self.client.end_read else Event.CLIENT_DATA)
         if self.client.reset_noticed:
             self._apply(Event.CLIENT_RESET)
+        self._settle()
 
     def _read_chain(self, start: int) -> None:
         buffer = self.client.buffer
@@ -255,6 +258,8 @@ class TcpStreamCore:
         elif step.effect is Effect.WRITE_THEN_CLOSE:
             self._write_chain()
             self._close(PeerType.LOCAL, by)
+        elif step.effect is Effect.CLOSE_AFTERWARDS:
+            self._closing_by = by
         elif step.effect is Effect.CLOSE_LOCAL:
             self._close(PeerType.LOCAL, by)
         elif step.effect is Effect.CLOSE_REMOTE:
@@ -265,6 +270,11 @@ class TcpStreamCore:
         self._apply(event)
         if self.on_end_passed is not None:
             self.on_end_passed(peer)
+
+    def _settle(self) -> None:
+        """The running event is over."""
+        if self._closing_by:
+            self._close(PeerType.LOCAL, self._closing_by)
 
     def _close(self, peer: PeerType, by: str) -> None:
         """Tell every filter, first to last: each is told everything before the next one is told anything."""

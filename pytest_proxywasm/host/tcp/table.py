@@ -77,6 +77,8 @@ class Effect(enum.Enum):
     """READ, then CLOSE_REMOTE whatever the filters say."""
     WRITE_THEN_CLOSE = enum.auto()
     """WRITE, then CLOSE_LOCAL whatever the filters say."""
+    CLOSE_AFTERWARDS = enum.auto()
+    """CLOSE_LOCAL when the running event is over: what was written leaves the socket only then."""
     CLOSE_LOCAL = enum.auto()
     CLOSE_REMOTE = enum.auto()
     IMPOSSIBLE = enum.auto()
@@ -131,7 +133,7 @@ TABLE: dict[tuple[State, Event], Step] = {
     (State.UPSTREAM_ENDED, Event.CLIENT_END): Step(Effect.READ_THEN_CLOSE, State.UPSTREAM_ENDED),
     **_same(Effect.IMPOSSIBLE, Event.CLIENT_END, _CLIENT_OVER),
     (State.CLIENT_END_HELD, Event.CLIENT_END_PASSED): Step(Effect.NOTHING, State.CLIENT_ENDED),
-    (State.BOTH_ENDS_HELD, Event.CLIENT_END_PASSED): Step(Effect.CLOSE_LOCAL, _CLOSED),
+    (State.BOTH_ENDS_HELD, Event.CLIENT_END_PASSED): Step(Effect.CLOSE_AFTERWARDS, State.BOTH_ENDS_HELD),
     **_same(Effect.NOTHING, Event.CLIENT_END_PASSED, (State.CLIENT_ENDED, State.UPSTREAM_ENDED)),
     **_same(Effect.IMPOSSIBLE, Event.CLIENT_END_PASSED, (_NEW, State.OPEN, State.UPSTREAM_END_HELD)),
     **_same(Effect.WAIT, Event.CLIENT_RESET, (_NEW,)),
@@ -144,7 +146,7 @@ TABLE: dict[tuple[State, Event], Step] = {
     (State.CLIENT_END_HELD, Event.UPSTREAM_END): Step(Effect.WRITE, State.BOTH_ENDS_HELD),
     (State.CLIENT_ENDED, Event.UPSTREAM_END): Step(Effect.WRITE_THEN_CLOSE, State.CLIENT_ENDED),
     (State.UPSTREAM_END_HELD, Event.UPSTREAM_END_PASSED): Step(Effect.NOTHING, State.UPSTREAM_ENDED),
-    (State.BOTH_ENDS_HELD, Event.UPSTREAM_END_PASSED): Step(Effect.CLOSE_LOCAL, _CLOSED),
+    (State.BOTH_ENDS_HELD, Event.UPSTREAM_END_PASSED): Step(Effect.CLOSE_AFTERWARDS, State.BOTH_ENDS_HELD),
     **_same(Effect.NOTHING, Event.UPSTREAM_END_PASSED, (State.CLIENT_ENDED,)),
     **_same(
         Effect.IMPOSSIBLE,
