@@ -90,6 +90,7 @@ class TcpStreamCore:
     def accept(self) -> None:
         """The client has connected: the filters are asked."""
         self._read_chain(0)
+        self.upstream_connected = self.upstream_attempts > 0
 
     def client_sends(self, data: bytes, end_of_stream: bool) -> None:
         """The client sends; read at once, unless the connection is new or a filter holds too much."""
@@ -114,7 +115,6 @@ class TcpStreamCore:
         self._check_connected()
         if self.upstream.ended or TABLE[self.state, event].effect is Effect.IMPOSSIBLE:
             raise UsageError("the upstream has ended its stream already: it cannot send any more")
-        self.upstream_connected = True
         self.upstream.send(data, end_of_stream)
         while not self.closed and self.upstream.read():
             self._apply(Event.UPSTREAM_END if self.upstream.end_read else Event.UPSTREAM_DATA)
@@ -134,7 +134,7 @@ class TcpStreamCore:
         self._check_connected()
         if self._talked:
             raise UsageError("the upstream is connected already: it cannot refuse the connection any more")
-        self.refused = self.upstream_connected = True
+        self.refused = True
         self.flags |= FLAG_UPSTREAM_CONNECTION_FAILURE | FLAG_UPSTREAM_RETRIES_EXCEEDED
         self.transport_failure = "delayed connect error: Connection refused"
         self._apply(Event.UPSTREAM_RESET)
@@ -161,7 +161,9 @@ class TcpStreamCore:
         """
         if not self.closed:
             self._read_chain(self.contexts.index(context) + 1)
-            self.proxy.clock.call_later(0, self._read_client)
+            self.upstream_connected = self.upstream_attempts > 0
+            if self.client.waiting or self._closing_by:
+                self.proxy.clock.call_later(0, self._read_client)
 
     def close_by_filter(self) -> None:
         """A filter closes the connection, or has failed. What it was just shown is lost."""
@@ -192,7 +194,6 @@ class TcpStreamCore:
         """Read what the client has sent, as often as there is something."""
         if self.state is State.NEW:
             return
-        self.upstream_connected = True
         while not self.closed and self.client.read():
             self.request_size += len(self.client.buffer)  # counts held data again each time (Envoy 1.40)
             self._apply(Event.CLIENT_END if self.client.end_read else Event.CLIENT_DATA)
@@ -247,7 +248,6 @@ class TcpStreamCore:
         self._talked = self._talked or step.effect in (Effect.READ, Effect.WRITE)
         if step.effect is Effect.CONNECT:
             self.upstream_attempts = 1
-            self.proxy.clock.call_later(0, self._read_client)
         elif step.effect is Effect.READ:
             self._read_chain(0)
         elif step.effect is Effect.WRITE:

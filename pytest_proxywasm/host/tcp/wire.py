@@ -55,6 +55,11 @@ class Wire:
         return len(self.buffer) > before
 
     @property
+    def waiting(self) -> bool:
+        """The peer has done something that the proxy does not know yet."""
+        return bool(self._unread) or self.reset or (self.ended and not self.end_read)
+
+    @property
     def stopped(self) -> bool:
         """The buffer is too full: not even a reset is noticed."""
         if self._full and len(self.buffer) <= self._limit // 2:

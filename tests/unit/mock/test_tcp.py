@@ -639,6 +639,7 @@ def test_closed_connections_are_forgotten(probe: Probe) -> None:
     host.connect().close(reset=True)
     host.connect().downstream_data(b"x")
     assert not host._connections
+    assert host.clock.next_due_ns is None
     assert next(iter(host.workers[0].vms.values())).contexts.keys() == {0, 1}
 
 
