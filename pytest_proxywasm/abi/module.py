@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..errors import FilterStartError
 from .callbacks import ALLOCATORS, CALLBACKS, START_FUNCTIONS
 from .enums import ALL_VERSIONS, AbiVersion

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from ..engine import Limits, Trap
 from ..headers import to_text
 from ..host.http.stream import HttpStreamCore
@@ -43,7 +45,7 @@ def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limi
         lines += [f"    {line}" if line else "" for line in said]
     if trap.frames:
         lines += ["", "guest backtrace, innermost first:"]
-        lines += [f"    {number}: {frame}" for number, frame in enumerate(trap.frames[:20])]
+        lines += _backtrace(trap)
     if event is not None:
         lines += ["", f"during: {callback_line(event)}"]
         made = [call for call in event.hostcalls if not (stderr and call.name == "fd_write")]
@@ -58,6 +60,17 @@ def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limi
     if hint:
         lines += ["", hint]
     return "\n".join(lines)
+
+
+def _backtrace(trap: Trap) -> list[str]:
+    """The frames, a function that called itself as one."""
+    lines = []
+    number = 0
+    for name, group in itertools.groupby(map(str, trap.frames)):
+        count = len(list(group))
+        lines.append(f"    {number}: {name}{f'  ({count} times and more)' if count > 2 else ''}")
+        number += count
+    return lines
 
 
 def _stderr(event: Callback | None) -> list[str]:
