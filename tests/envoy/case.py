@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Case", "CaseError", "Expected", "expand", "load"]
+__all__ = ["Case", "CaseError", "Expected", "More", "expand", "load", "parse"]
 
 KEYS = frozenset(
     {
@@ -20,6 +20,7 @@ KEYS = frozenset(
         "filters",
         "request",
         "request_parts",
+        "more_requests",
         "envoy",
         "actions",
         "greet",
@@ -27,6 +28,10 @@ KEYS = frozenset(
         "expected",
     }
 )
+
+
+AFTER = 0.05
+"""Seconds until a further request, where a case does not say."""
 
 
 class CaseError(Exception):
@@ -41,6 +46,7 @@ class Expected:
         envoy_exit: Envoy's exit status; negative when it crashed.
         ready: Envoy accepted the configuration.
         client, upstream: what each side of an HTTP exchange received; ``None`` where that was not recorded.
+        more_clients: what the client received on each further request.
         client_got, upstream_got: what each side of a TCP connection read, read by read.
     """
 
@@ -48,6 +54,7 @@ class Expected:
     ready: bool
     guest_log: tuple[str, ...]
     client: Mapping[str, Any] | None = None
+    more_clients: tuple[Mapping[str, Any], ...] | None = None
     upstream: tuple[Mapping[str, Any], ...] | None = None
     client_got: tuple[str, ...] | None = None
     upstream_got: tuple[str, ...] | None = None
@@ -59,12 +66,26 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class More:
+    """A further request, so many seconds after the response to the one before it.
+
+    Attributes:
+        same_connection: it is written on the connection of the request before it, which stays open for it.
+    """
+
+    request: bytes
+    after: float
+    same_connection: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One recorded exchange, ready to be replayed.
 
     Attributes:
         request: what the client wrote first; ``None`` in cases that record a start only.
         parts: what it wrote after that, one write each.
+        more: further requests, one after the other.
         unknown: keys this replay does not know; such a case cannot be replayed.
     """
 
@@ -76,6 +97,7 @@ class Case:
     expected: Expected
     request: bytes | None = None
     parts: tuple[bytes, ...] = ()
+    more: tuple[More, ...] = ()
     envoy: Mapping[str, Any] = field(default_factory=dict)
     actions: tuple[Any, ...] = ()
     greet: bytes = b""
@@ -120,7 +142,8 @@ def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:
     return None if values is None else tuple(values)
 
 
-def _case(raw: Mapping[str, Any]) -> Case:
+def parse(raw: Mapping[str, Any]) -> Case:
+    """A case as it stands in a file."""
     expected = raw["expected"]
     request = raw.get("request")
     return Case(
@@ -131,6 +154,14 @@ def _case(raw: Mapping[str, Any]) -> Case:
         filters=tuple(raw["filters"]),
         request=None if request is None else expand(request),
         parts=tuple(expand(part) for part in raw.get("request_parts") or ()),
+        more=tuple(
+            More(
+                request=expand(more["request"]),
+                after=more.get("after", AFTER),
+                same_connection=more.get("same_connection", False),
+            )
+            for more in raw.get("more_requests") or ()
+        ),
         envoy=raw.get("envoy") or {},
         actions=tuple(raw.get("actions") or ()),
         greet=(raw.get("greet") or "").encode("latin-1"),
@@ -141,6 +172,7 @@ def _case(raw: Mapping[str, Any]) -> Case:
             ready=expected["ready"],
             guest_log=tuple(expected["guest_log"]),
             client=expected.get("client"),
+            more_clients=_tuple(expected.get("more_clients")),
             upstream=_tuple(expected.get("upstream")),
             client_got=_tuple(expected.get("client_got")),
             upstream_got=_tuple(expected.get("upstream_got")),
@@ -156,7 +188,7 @@ def _read(path: Path) -> Iterator[Case]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                yield _case(json.loads(line))
+                yield parse(json.loads(line))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise CaseError(f"{path}:{number}: not a recorded case: {error!r}") from error
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from .case import Case
@@ -79,6 +80,10 @@ def _entries(data: bytes) -> list[Any] | None:
         for name, value in zip(texts[::2], texts[1::2])
     ]
     return sorted(pairs, key=repr)
+
+
+def _variables_sorted(line: str) -> str:
+    return line.partition(" {")[0] + "".join(sorted(re.findall(r" \{.*?\}", line)))
 
 
 def _big_sizes(line: str) -> str:
@@ -174,6 +179,13 @@ LOOSELY: tuple[Loosely, ...] = (
         rewrite=_on(r"OP r?prop ", _pairs_sorted),
     ),
     Loosely(
+        what="the order of environment variables",
+        why="Envoy has them in the order of a hash table",
+        rewrite=_on(
+            r"OP w_env ", lambda line: line.partition(" {")[0] + "".join(sorted(re.findall(r" \{.*?\}", line)))
+        ),
+    ),
+    Loosely(
         what="xds.node as a whole",
         why="60 kB that list the extensions of the recorded Envoy's build",
         rewrite=_on(r"OP prop xds[.]node ", _sub(r" n=\d+ d=.*", " d=<node>")),
@@ -219,6 +231,8 @@ def compare(case: Case, result: Result) -> str:
         parts.append("expected EnvoyCrashError, as Envoy crashed; nothing was raised")
     parts.append(_guest_log(case, result))
     parts.append(_client(expected.client, result.client))
+    for want, got in zip_longest(expected.more_clients or (), result.more_clients or ()):
+        parts.append(_client(want, got))
     for name, want, got in (
         ("upstream", expected.upstream, result.upstream),
         ("client_got", expected.client_got, result.client_got),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from .case import More
 from .client import ClientReader
 from .front import Data, Event, Head, Refusal, RequestReader, Settings, Trailers
 from .upstream import LATENCY, Answer, Incoming, Upstream, answer_to, encoded_request
@@ -149,7 +150,11 @@ class _Exchange:
 class HttpConversation:
     """The client's connection: what it writes, when, and what it reads.
 
-    The exchange that counts is the first; further requests on the connection are carried out as well.
+    The exchange that counts is the first; further requests on the connection are carried out as well. A case may have
+    further requests of its own, on this connection or on new ones.
+
+    Attributes:
+        more_clients: the readers of the responses to those.
     """
 
     def __init__(
@@ -163,19 +168,23 @@ class HttpConversation:
     ) -> None:
         self._host = host
         self._upstream = upstream
+        self._settings = settings
         self._reader = RequestReader(settings)
         self._refuses = upstream_refuses
         self._patience = patience
         self._exchanges: list[_Exchange] = []
         self._unread: deque[Event] = deque()
+        self._first = 0
+        """Where the exchanges of the current connection begin."""
+        self.more_clients: list[ClientReader] = []
 
     @property
     def client(self) -> ClientReader:
         """The reader of the first response."""
         return self._exchanges[0].client if self._exchanges else ClientReader()
 
-    def run(self, request: bytes, parts: tuple[bytes, ...]) -> None:
-        """Let it happen, until the client has its response or gives up, and then some."""
+    def run(self, request: bytes, parts: tuple[bytes, ...], more: tuple[More, ...] = ()) -> None:
+        """Let it happen, until the client has its responses or gives up, and then some."""
         clock = self._host.clock
         self._pass(SETTLE)
         self._write(request)
@@ -185,9 +194,30 @@ class HttpConversation:
             at += NEXT_PART
         written = clock.now_ns + round((at if parts else 0) * 1e9)
         self._until(clock.now_ns + round((at + self._patience) * 1e9), written)
+        for step in more:
+            self._another(step)
+        self._leave()
+        self._pass(AFTERWARDS)
+
+    def _another(self, step: More) -> None:
+        if not step.same_connection:
+            self._leave()
+            self._reader = RequestReader(self._settings)
+            self._unread.clear()
+            self._first = len(self._exchanges)
+        self._pass(step.after)
+        before, now = len(self._exchanges), self._host.clock.now_ns
+        self._write(step.request)
+        self._until(now + round(self._patience * 1e9), now)
+        new = self._exchanges[before:]
+        closed = ClientReader()
+        closed.close()
+        closed.deliver()
+        self.more_clients.append(new[0].client if new else closed)
+
+    def _leave(self) -> None:
         for exchange in self._exchanges:
             exchange.leave()
-        self._pass(AFTERWARDS)
 
     def _until(self, deadline_ns: int, written_ns: int) -> None:
         clock = self._host.clock
@@ -237,7 +267,7 @@ class HttpConversation:
         return bool(self._exchanges) and not self._exchanges[-1].stream.finished
 
     def _tell(self, event: Event) -> None:
-        if self._exchanges and self._exchanges[-1].client.closing:
+        if self._exchanges[self._first :] and self._exchanges[-1].client.closing:
             return
         if isinstance(event, Head):
             exchange = self._open(event)

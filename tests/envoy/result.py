@@ -22,6 +22,7 @@ class Result:
     crashed: bool = False
     guest_log: list[str] = field(default_factory=list)
     client: dict[str, Any] | None = None
+    more_clients: list[dict[str, Any]] | None = None
     upstream: list[dict[str, Any]] | None = None
     client_got: list[str] | None = None
     upstream_got: list[str] | None = None

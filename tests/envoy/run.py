@@ -99,12 +99,13 @@ def _drive(case: Case, host: MockHost, upstream: Upstream, result: Result, waiti
     assert case.request is not None
     conversation = HttpConversation(host, upstream, settings, upstream_refuses=_refuses(case), **waiting)
     try:
-        conversation.run(case.request, case.parts)
+        conversation.run(case.request, case.parts, case.more)
     except EnvoyCrashError:
         conversation.client.crash()
         raise
     finally:
         result.client = conversation.client.view()
+        result.more_clients = [client.view() for client in conversation.more_clients]
         result.upstream = upstream.record()
 
 
