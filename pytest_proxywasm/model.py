@@ -338,7 +338,9 @@ class Callout:
         timeout: in seconds; ``None`` for no timeout.
         context_id: the context on whose behalf it was made.
         id: the id the guest got.
-        outcome: ``None`` while pending; then what answered it.
+        body: the request's body; of gRPC the first message.
+        outcome: ``None`` while pending; then what answered it; ``"cancelled"`` when the filter cancelled it.
+        messages: all gRPC messages the filter has sent so far.
     """
 
     kind: str
@@ -353,6 +355,7 @@ class Callout:
     context_id: int
     id: int
     outcome: Any = None
+    messages: list[bytes] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

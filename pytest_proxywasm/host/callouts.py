@@ -5,6 +5,7 @@ Knows clusters and contexts; knows no streams.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ Answer = Response | GrpcResponse | Timeout | Reset | ConnectionRefused | NoHosts
 CONNECT_ERROR = b"upstream connect error or disconnect/reset before headers. reset reason: "
 REFUSED_BODY = CONNECT_ERROR + b"remote connection failure"
 TERMINATED_BODY = CONNECT_ERROR + b"connection termination"
+REMOTE_RESET_BODY = CONNECT_ERROR + b"remote reset"
 TIMEOUT_BODY = b"upstream request timeout"
 
 
@@ -50,7 +52,8 @@ class Cluster:
     """A service filters can call.
 
     The handler is an answer, a list of answers (one per call), a callable from `Callout` to an answer, or ``None``:
-    then calls wait in ``host.pending_callouts``.
+    then calls wait in ``host.pending_callouts``. gRPC calls and streams may also be answered by a generator function
+    from `Callout` (see ``Script``).
     """
 
     def __init__(self, name: str, handler: Any = None) -> None:
@@ -60,9 +63,12 @@ class Cluster:
 
     def answer(self, callout: Callout) -> Answer | None:
         """What this call is answered with; ``None`` leaves it to the test."""
+        handler = self.choose(callout)
+        return None if handler is None else self.resolve(handler, callout)
+
+    def choose(self, callout: Callout) -> Any:
+        """What answers this call: the handler, or the next one of a list."""
         handler = self.handler
-        if handler is None:
-            return None
         if isinstance(handler, list):
             if self._used >= len(handler):
                 raise UsageError(
@@ -71,14 +77,19 @@ class Cluster:
                 )
             handler = handler[self._used]
             self._used += 1
-        if callable(handler):
-            handler = handler(callout)
-        if not isinstance(handler, (Response, GrpcResponse, Timeout, Reset, ConnectionRefused, NoHosts, After)):
+        return handler
+
+    def resolve(self, handler: Any, callout: Callout) -> Any:
+        """The answer a handler gives; gRPC may also be answered by a generator."""
+        answer = handler(callout) if callable(handler) else handler
+        if callout.kind != "http" and inspect.isgenerator(answer):
+            return answer
+        if not isinstance(answer, (Response, GrpcResponse, Timeout, Reset, ConnectionRefused, NoHosts, After)):
             raise UsageError(
-                f"the handler of cluster {self.name!r} gave {handler!r}; it must give a pw.Response, pw.GrpcResponse, "
+                f"the handler of cluster {self.name!r} gave {answer!r}; it must give a pw.Response, pw.GrpcResponse, "
                 "pw.Timeout(), pw.Reset(), pw.ConnectionRefused(), pw.NoHosts() or pw.After(seconds, answer)"
             )
-        return handler
+        return answer
 
 
 class PendingCallout:
@@ -91,6 +102,19 @@ class PendingCallout:
         self.callout = callout
         self._root = context
         self._timer = timer
+
+    @property
+    def root(self) -> RootContext:
+        """The root context that is told."""
+        return self._root
+
+    def drop(self) -> None:
+        """The root context is gone: there is nobody to tell."""
+        if self._timer is not None:
+            self._timer.cancel()
+        pending = self._root.proxy.pending_callouts
+        if self in pending:
+            pending.remove(self)
 
     def respond(self, response: Response) -> None:
         """The cluster answers."""
@@ -197,6 +221,8 @@ def http_call(
     if timeout_ms:
         headers.set(b"x-envoy-expected-rq-timeout-ms", b"%d" % timeout_ms)
     root = context.root
+    if root.vm.scratch and not isinstance(cluster.handler, NoHosts):
+        return root.vm.new_call_id("http")
     from .context import headers_of
 
     callout = Callout(

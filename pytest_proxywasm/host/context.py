@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.enums import BufferType, MapType, Status
 from ..model import Headers, LogLevel
-from .buffers import BufferView
+from .buffers import Buffer, BufferView
 from .clock import Timer
 from .headermap import HeaderMap, Pair
 from .plugin import PluginConfig
@@ -15,6 +15,7 @@ from .proxy import Proxy
 
 if TYPE_CHECKING:
     from .callouts import CalloutAnswer
+    from .grpc import GrpcPendingCallout
     from .vm import Vm
 
 EMPTY = b""
@@ -148,6 +149,7 @@ class RootContext(Context):
     Attributes:
         plugin_configuration: readable only while the plugin is configured.
         answer: the callout answer that is being delivered.
+        grpc_callouts: gRPC calls and streams whose ids the guest can still use.
         done_pending: ``proxy_on_done`` returned 0, so the guest will call ``proxy_done``.
     """
 
@@ -158,7 +160,8 @@ class RootContext(Context):
         self.answer: CalloutAnswer | None = None
         self.grpc_initial_metadata: HeaderMap | None = None
         self.grpc_trailing_metadata: HeaderMap | None = None
-        self.grpc_message: bytes = EMPTY
+        self.grpc_message: Buffer | bytes = EMPTY
+        self.grpc_callouts: dict[int, GrpcPendingCallout] = {}
         self.call_data: bytes = EMPTY
         self.status_code = 0
         self.status_message = b""

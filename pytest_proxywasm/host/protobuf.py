@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+VARINT, FIXED64, BYTES, GROUP, GROUP_END, FIXED32 = range(6)
 
 
 def varint(value: int) -> bytes:
@@ -22,6 +22,11 @@ def varint(value: int) -> bytes:
 def field(number: int, value: bytes) -> bytes:
     """A length-delimited field: text, bytes or a message."""
     return varint(number << 3 | BYTES) + varint(len(value)) + value
+
+
+def flag(number: int, value: bool) -> bytes:
+    """A bool field; proto3 leaves false out."""
+    return varint(number << 3 | VARINT) + b"\1" if value else b""
 
 
 def text(number: int, value: str) -> bytes:
@@ -54,26 +59,64 @@ def map_field(number: int, entries: Mapping[str, bytes]) -> bytes:
     return b"".join(field(number, text(1, key) + field(2, value)) for key, value in entries.items())
 
 
-def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Field numbers and values of a message; raises `ValueError` for what is none."""
+TEXT, DATA, NUMBER = "text", "data", "number"
+Fields: TypeAlias = "Mapping[int, str | Fields]"
+"""What a message is read as: for each field `TEXT`, `DATA`, `NUMBER` or the fields of a message in it."""
+
+
+def read(message: bytes, wanted: Fields) -> dict[int, Any]:
+    """The wanted fields that are in a message, by number; `ValueError` for bytes that are no such message.
+
+    As protobuf parses proto3: of repeated values the last counts, messages are merged, text is UTF-8, and a field of
+    another wire type than declared is an unknown one.
+    """
+    found: dict[int, Any] = {}
+    for number, kind, value in fields(message):
+        what = wanted.get(number)
+        if what == NUMBER and kind == VARINT:
+            found[number] = value
+        elif what is not None and what != NUMBER and kind == BYTES:
+            assert isinstance(value, bytes)
+            if what == TEXT:
+                value.decode()
+                found[number] = value
+            elif what == DATA:
+                found[number] = value
+            elif isinstance(what, Mapping):
+                found[number] = {**found.get(number, {}), **read(value, what)}
+    return found
+
+
+def fields(message: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+    """Number, wire type and value of the fields of a message; raises `ValueError` for what is none."""
     at = 0
     while at < len(message):
-        key, at = _read_varint(message, at)
-        number, kind = key >> 3, key & 7
-        if number == 0:
-            raise ValueError("field number 0")
-        value: int | bytes
-        if kind == VARINT:
-            value, at = _read_varint(message, at)
-        elif kind in (FIXED64, FIXED32):
-            size = 8 if kind == FIXED64 else 4
-            value, at = _take(message, at, size), at + size
-        elif kind == BYTES:
-            size, at = _read_varint(message, at)
-            value, at = _take(message, at, size), at + size
-        else:
-            raise ValueError(f"wire type {kind}")
-        yield number, value
+        number, kind, value, at = _field(message, at)
+        yield number, kind, value
+
+
+def _field(message: bytes, at: int) -> tuple[int, int, int | bytes, int]:
+    key, at = _read_varint(message, at)
+    number, kind = key >> 3, key & 7
+    if not 0 < number < 1 << 29:
+        raise ValueError(f"field number {number}")
+    if kind == VARINT:
+        value, at = _read_varint(message, at)
+        return number, kind, value, at
+    if kind in (FIXED64, FIXED32):
+        size = 8 if kind == FIXED64 else 4
+        return number, kind, _take(message, at, size), at + size
+    if kind == BYTES:
+        size, at = _read_varint(message, at)
+        return number, kind, _take(message, at, size), at + size
+    if kind == GROUP:
+        start = at
+        while True:
+            end, after = _read_varint(message, at)
+            if end == number << 3 | GROUP_END:
+                return number, kind, message[start:at], after
+            _, _, _, at = _field(message, at)
+    raise ValueError(f"wire type {kind}")
 
 
 def _take(message: bytes, at: int, size: int) -> bytes:

@@ -17,6 +17,8 @@ from .shared import Metrics, Queues, SharedData
 if TYPE_CHECKING:
     from ..abi.enums import Status
     from .callouts import Cluster, PendingCallout
+    from .grpc import GrpcPendingCallout
+    from .vm import Vm
 
 KEPT_WITHOUT_TRACE = 1000
 """How many logs and callouts a host without a trace keeps at least."""
@@ -49,7 +51,7 @@ class Proxy:
         self.on_log: Callable[[GuestLog], None] | None = None
         self.clusters: dict[str, Cluster] = {}
         self.callouts: History[Callout] = History(newest)
-        self.pending_callouts: list[PendingCallout] = []
+        self.pending_callouts: list[PendingCallout | GrpcPendingCallout] = []
         self.foreign_functions: dict[bytes, ForeignFunction] = {}
         self.injector: Callable[[str, dict[str, Any]], Status | None] | None = None
         self.overrides: dict[tuple[bytes, ...], Any] = {}
@@ -67,6 +69,12 @@ class Proxy:
         self.logs.add(entry)
         if self.on_log is not None:
             self.on_log(entry)
+
+    def drop_callouts(self, vm: Vm) -> None:
+        """A VM is gone: there is nobody to tell what its callouts came to."""
+        for pending in list(self.pending_callouts):
+            if pending.root.vm is vm:
+                pending.drop()
 
     def next_request_id(self) -> bytes:
         """The id of the n-th request: ``00000000-0000-4000-8000-`` and n in twelve digits."""

@@ -46,6 +46,7 @@ class Vm:
         effective: what ``proxy_set_effective_context`` chose for the rest of the running callback.
         stop_iteration: a local response was asked for in the running callback, so its result does not matter.
         failed: the guest trapped; no callback runs any more.
+        scratch: it is dropped right after its start, before any callout it makes gets out (Envoy's canary).
     """
 
     def __init__(self, proxy: Proxy, config: PluginConfig, worker: int) -> None:
@@ -57,6 +58,7 @@ class Vm:
         self.effective: Context | None = None
         self.stop_iteration = False
         self.failed = False
+        self.scratch = False
         self.failed_at_ns = 0
         self.metric_ids = MetricIds()
         self.guest: GuestRunner
@@ -72,6 +74,12 @@ class Vm:
         if context is None:
             return self.contexts[0]
         return context
+
+    @property
+    def running(self) -> str | None:
+        """The name of the running callback, if it is traced."""
+        event = self.guest.callback
+        return event.name if event is not None else None
 
     def new_context_id(self) -> int:
         """Ids count from 1 over root and stream contexts and are never used again."""

@@ -13,6 +13,7 @@ from ..errors import FilterError, NotEmulatedError, StreamStalled, UsageError
 from ..headers import HeadersLike, Text, to_bytes
 from ..host.callouts import Cluster, PendingCallout
 from ..host.clock import Clock
+from ..host.grpc import GrpcPendingCallout
 from ..host.http.context import HttpContext
 from ..host.http.router import Routes
 from ..host.http.stream import HttpStreamCore
@@ -288,7 +289,7 @@ class MockHost:
         return self._proxy.callouts
 
     @property
-    def pending_callouts(self) -> list[PendingCallout]:
+    def pending_callouts(self) -> list[PendingCallout | GrpcPendingCallout]:
         """Callouts that wait for an answer, oldest first."""
         return list(self._proxy.pending_callouts)
 

@@ -22,6 +22,9 @@ S = TypeVar("S")
 RELOAD_BACKOFF_NS = 10**9
 """Envoy builds a new VM of a ``fail_reload`` filter at the earliest so long after it failed."""
 
+WORKERS_LATER = 0.003
+"""How many seconds after the main thread's VMs Envoy starts those of its workers."""
+
 
 class Worker:
     """One worker thread of a proxy: its own VM of each filter."""
@@ -88,6 +91,7 @@ class Worker:
         for key in [key for key in self.roots if key[0] == config.vm_key]:
             self.roots[key].set_tick_period(0)
             self.roots.pop(key).dead = True
+        self.proxy.drop_callouts(old)
         old.close()
         self.start(config)
 
@@ -139,7 +143,8 @@ def start_like_envoy(proxy: Proxy, configs: Sequence[PluginConfig], main: Worker
     """Everything Envoy starts before its workers: a base VM, a canary for each plugin, then the main thread's VMs.
 
     Seen in Envoy 1.40: the base VM runs the start functions only; a canary is started and configured, then dropped
-    without done or delete; the main thread keeps its VMs.
+    without done or delete, and no callout it made gets out; the main thread keeps its VMs, and its ticks come before
+    those of the workers, which start a little later.
     """
     based: set[tuple[object, ...]] = set()
     for config in configs:
@@ -147,6 +152,7 @@ def start_like_envoy(proxy: Proxy, configs: Sequence[PluginConfig], main: Worker
             based.add(config.vm_key)
             scratch.create_vm(config).close()
         canary = scratch.create_vm(config)
+        canary.scratch = True
         start_root(canary, config)
         for context in list(canary.contexts.values()):
             if isinstance(context, RootContext):
@@ -154,3 +160,4 @@ def start_like_envoy(proxy: Proxy, configs: Sequence[PluginConfig], main: Worker
                 context.dead = True
         canary.close()
         main.start(config)
+    proxy.clock.advance(WORKERS_LATER)
