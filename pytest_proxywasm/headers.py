@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar, overload
 
 from .errors import UsageError
@@ -32,6 +32,14 @@ def to_text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
 
+def to_number(value: bytes) -> int | None:
+    """A decimal number of at most 64 bits in a header; ``None`` if it is none."""
+    if not value.isdigit() or len(value) > 20:
+        return None
+    number = int(value)
+    return number if number < 1 << 64 else None
+
+
 def _pairs(items: HeadersLike) -> Iterator[tuple[bytes, bytes]]:
     if isinstance(items, Headers):
         yield from items.raw
@@ -39,13 +47,11 @@ def _pairs(items: HeadersLike) -> Iterator[tuple[bytes, bytes]]:
     if isinstance(items, Mapping):
         for name, value in items.items():
             key = to_bytes(name, "a header name").lower()
-            if not isinstance(value, (str, bytes)):
-                for one in value:
-                    yield key, to_bytes(one, f"the value of header {name!r}")
-            else:
-                yield key, to_bytes(value, f"the value of header {name!r}")
+            several = isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, memoryview))
+            for one in value if several else (value,):
+                yield key, to_bytes(one, f"the value of header {name!r}")
         return
-    if isinstance(items, (str, bytes)):
+    if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
         raise UsageError(f"headers must be a mapping, pairs or Headers, not {items!r}")
     for item in items:
         if not isinstance(item, (tuple, list)) or len(item) != 2:
@@ -79,11 +85,8 @@ class Headers:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("Headers cannot be changed; make new ones: Headers([*headers.raw, ...])")
 
-    def __getstate__(self) -> tuple[tuple[bytes, bytes], ...]:
-        return self.raw
-
-    def __setstate__(self, state: tuple[tuple[bytes, bytes], ...]) -> None:
-        object.__setattr__(self, "raw", state)
+    def __reduce__(self) -> tuple[Callable[..., Headers], tuple[tuple[tuple[bytes, bytes], ...]]]:
+        return Headers.from_raw, (self.raw,)
 
     def __getitem__(self, name: Text) -> str:
         key = to_bytes(name, "a header name").lower()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .errors import FilterError, UsageError
-from .headers import Headers, HeadersLike, Text, to_bytes, to_text
+from .headers import Headers, HeadersLike, Text, to_bytes, to_number, to_text
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -74,10 +74,11 @@ def _body(body: Text, chunks: Sequence[Text] | None) -> tuple[bytes, tuple[bytes
     data = to_bytes(body, "body")
     if chunks is None:
         return data, None
-    if data:
-        raise UsageError("give either body= or chunks=, not both")
     parts = tuple(to_bytes(chunk, "a chunk") for chunk in chunks)
-    return b"".join(parts), parts
+    whole = b"".join(parts)
+    if data and data != whole:
+        raise UsageError("give either body= or chunks=, not both")
+    return whole, parts
 
 
 class _Message:
@@ -166,8 +167,9 @@ class Response(_Message):
     ) -> None:
         put = object.__setattr__
         given = Headers(headers)
-        if ":status" in given and given[":status"].isdigit():
-            status = int(given[":status"])
+        named = to_number(to_bytes(given.get(":status", "")))
+        if named is not None:
+            status = named
         put(self, "status", status)
         put(self, "headers", given)
         data, parts = _body(body, chunks)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..abi.codec import encode_pairs, split_path
 from ..abi.enums import Status
-from ..headers import to_text
+from ..headers import to_number, to_text
 from . import protobuf
 from .headermap import HeaderMap
 
@@ -103,7 +103,8 @@ def _enter(value: Any, part: str) -> Any:
         found = value.get(part, MISSING)
         return found() if callable(found) else found
     if isinstance(value, (list, tuple)):
-        return value[int(part)] if part.isdigit() and int(part) < len(value) else MISSING
+        index = to_number(part.encode("utf-8", "surrogateescape"))
+        return value[index] if index is not None and index < len(value) else MISSING
     return MISSING
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from email.utils import formatdate
 
+from ...headers import to_number
 from ..headermap import HeaderMap
 from ..proxy import Proxy
 
@@ -31,6 +32,6 @@ def finish_response_headers(headers: HeaderMap, now: float, *, close: bool) -> N
 def removed_required_header(headers: HeaderMap) -> bytes | None:
     """What is wrong with a response the filters let go: it needs a numeric ``:status``."""
     status = headers.get(b":status")
-    if status is None or not status.isdigit():
+    if status is None or to_number(status) is None:
         return b"missing required header: :status"
     return None

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...errors import UsageError
-from ...headers import Headers, to_text
+from ...headers import Headers, to_number, to_text
 from ...model import Action, Exchange, LocalResponse, Request, Response
 from ..buffers import Buffer
 from ..clock import Timer
@@ -381,7 +381,7 @@ class HttpStreamCore:
         """The status the client gets, once it is known."""
         headers = self.client_headers or (self.response.headers_map if self.answered else None)
         status = headers.get(b":status") if headers is not None else None
-        return int(status) if status is not None and status.isdigit() else None
+        return to_number(status) if status is not None else None
 
     @property
     def grpc_status(self) -> int | None:
@@ -390,8 +390,9 @@ class HttpStreamCore:
             return None
         for headers in (self.response.trailers_map, self.response.headers_map):
             value = headers.get(b"grpc-status") if headers is not None else None
-            if value is not None and value.isdigit():
-                return int(value)
+            number = to_number(value) if value is not None else None
+            if number is not None:
+                return number
         code = self.response_code
         return http_to_grpc(code) if code is not None else None
 
@@ -446,9 +447,8 @@ def _request_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None) -> 
 
 def response_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None) -> Response:
     """A response from its parts."""
-    status = headers.get(b":status") or b"0"
     return Response(
-        int(status) if status.isdigit() else 0,
+        to_number(headers.get(b":status") or b"") or 0,
         Headers.from_raw(headers.entries),
         body,
         Headers.from_raw(trailers.entries if trailers is not None else ()),
