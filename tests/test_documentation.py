@@ -33,7 +33,11 @@ def with_examples() -> list[Path]:
 
 
 @pytest.mark.parametrize("page", with_examples(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_examples_run_and_print_what_the_page_shows(page: Path, pytester: pytest.Pytester) -> None:
+def test_the_examples_run_and_print_what_the_page_shows(
+    page: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)  # pytest prints longer lines there
+    monkeypatch.setenv("COLUMNS", "80")
     folder = pytester.path
     (folder / "build").mkdir()
     (folder / "build/my_filter.wasm").write_bytes(wat_to_wasm((ROOT / "fixtures/wat/header.wat").read_text()))
