@@ -48,7 +48,8 @@ def _pairs(items: HeadersLike) -> Iterator[tuple[bytes, bytes]]:
         for name, value in items.items():
             key = to_bytes(name, "a header name").lower()
             several = isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, memoryview))
-            for one in value if several else (value,):
+            values: Iterable[Text] = value if several else (value,)  # type: ignore[assignment]
+            for one in values:
                 yield key, to_bytes(one, f"the value of header {name!r}")
         return
     if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):

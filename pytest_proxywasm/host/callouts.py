@@ -159,6 +159,7 @@ class PendingCallout:
         finally:
             root.answer = None
             root.status_message = b""
+        root.proxy.test_acted()
 
     def settle(self, answer: Answer) -> None:
         """Answer it as a handler said."""

@@ -33,8 +33,10 @@ class Clock:
         self._now_ns = START_NS
         self._timers: list[tuple[int, int, Timer]] = []
         self._count = 0
-        self.after_each: Callable[[], None] | None = None
-        """Called after each timer that fired (for hosts)."""
+        self.firing = False
+        """Whether a timer's action runs."""
+        self.after_advance: Callable[[], None] | None = None
+        """Called when `advance` is over (for hosts)."""
 
     @property
     def now(self) -> float:
@@ -73,9 +75,11 @@ class Clock:
         action, timer.action = timer.action, None
         self._now_ns = max(self._now_ns, due)
         if action is not None:
-            action()
-        if self.after_each is not None:
-            self.after_each()
+            outer, self.firing = self.firing, True
+            try:
+                action()
+            finally:
+                self.firing = outer
         return True
 
     def advance(self, seconds: float) -> None:
@@ -86,3 +90,5 @@ class Clock:
         while self.step(target):
             pass
         self._now_ns = max(self._now_ns, target)
+        if self.after_advance is not None:
+            self.after_advance()

@@ -108,6 +108,7 @@ class GrpcPendingCallout(GrpcDelivery):
         """Do it now, or as soon as no guest is running: callbacks never come inside another one."""
         if self._root.vm.current is None:
             action()
+            self._root.proxy.test_acted()
         else:
             self._root.proxy.clock.call_later(0, action)
 

@@ -59,6 +59,7 @@ class Proxy:
         self.listener_direction = 0
         self.envoy_headers = True
         self.failures: list[FilterError] = []
+        self.on_test_acted: Callable[[], None] | None = None
         self.crashed: EnvoyCrashError | None = None
         self._request_ids = itertools.count(1)
         self._connection_ids = itertools.count(1)
@@ -89,6 +90,11 @@ class Proxy:
         if error.trace is None:
             error.trace = self.trace
         self.failures.append(error)
+
+    def test_acted(self) -> None:
+        """A test made something happen by itself, such as the answer of a callout: tell it what went wrong."""
+        if self.on_test_acted is not None and not self.clock.firing:
+            self.on_test_acted()
 
     def crash(self, message: str, *, callback: str | None = None) -> EnvoyCrashError:
         """A real Envoy dies here; nothing works afterwards. Raise what this returns."""

@@ -82,6 +82,8 @@ class MockHost:
         self._starts_at: dict[int, tuple[int, int, int]] = {}
         proxy = self._proxy = Proxy(seed=seed, tracing=trace, buffer_limit=buffer_limit)
         proxy.on_log = on_log
+        proxy.on_test_acted = self._tell_test
+        proxy.clock.after_advance = proxy.test_acted
         proxy.envoy_headers = envoy_headers
         proxy.node = dict(node or {})
         for name, handler in (clusters or {}).items():
@@ -477,6 +479,11 @@ class MockHost:
         if self._on_trap == "raise":
             raise mine[0]
         exchange.errors.extend(mine)
+
+    def _tell_test(self) -> None:
+        """Time moved, or a callout was answered: raise what went wrong; else the next step of a stream tells of it."""
+        if self._on_trap == "raise":
+            self._raise_failures(self._streams[0] if len(self._streams) == 1 else None)
 
     def _stalled(self, core: HttpStreamCore, timeout: float) -> StreamStalled:
         exchange = self._sync(core)
