@@ -10,7 +10,7 @@ from ..headers import to_text
 from ..trace import Arguments, Callback, Hostcall
 from .codec import decode_pairs, encode_pairs, split_path
 from .enums import Status
-from .hostcall import HostcallSpec, Input, Output, Refused, Reply
+from .hostcall import Block, HostcallSpec, Input, Output, Refused, Reply
 
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -75,11 +75,11 @@ def check(guest: Guest, address: int, size: int) -> memoryview:
 def write_data(guest: Guest, data: bytes, address_of: int, size_of: int, *, optional: bool = False) -> None:
     """Hand data over: a block from the guest's allocator, its address and size written where the guest wants them.
 
-    Empty data is address 0 and size 0 without an allocation. Bad out pointers are noticed after the allocation
-    (Envoy 1.40: the block is allocated first).
+    Empty data is address 0 and size 0 without an allocation, unless it is a `Block`. Bad out pointers are noticed
+    after the allocation (Envoy 1.40: the block is allocated first).
     """
     address = 0
-    if data:
+    if data or type(data) is Block:
         address = guest.allocate(len(data))
         if address == 0:
             raise Refused(_BAD_MEMORY)

@@ -90,6 +90,12 @@ class Reply(NamedTuple):
     values: tuple[Any, ...]
 
 
+class Block(bytes):
+    """Data that is handed over in a block of the guest's allocator even when it is empty."""
+
+    __slots__ = ()
+
+
 class Refused(Exception):
     """The host answers this status before, or instead of, running the body."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
@@ -15,6 +17,8 @@ from .proxy import Proxy
 
 if TYPE_CHECKING:
     from .callouts import CalloutAnswer
+    from .cel import Expressions
+    from .filter_state import Declared
     from .grpc import GrpcPendingCallout
     from .vm import Vm
 
@@ -34,6 +38,8 @@ class Context:
 
     root: RootContext
     dead = False
+    declared: Mapping[bytes, Declared] = MappingProxyType({})
+    """Properties declared on this context."""
 
     def __init__(self, vm: Vm, config: PluginConfig, context_id: int) -> None:
         self.vm = vm
@@ -51,6 +57,10 @@ class Context:
     def label(self) -> str:
         """The filter's name in traces and logs."""
         return self.config.name
+
+    def declare(self, name: bytes, declared: Declared) -> None:
+        """The guest declared a property."""
+        self.declared = {**self.declared, name: declared}
 
     def log(self, level: LogLevel, message: bytes) -> None:
         """The guest logged."""
@@ -163,6 +173,7 @@ class RootContext(Context):
         self.grpc_message: Buffer | bytes = EMPTY
         self.grpc_callouts: dict[int, GrpcPendingCallout] = {}
         self.call_data: bytes = EMPTY
+        self.expressions: Expressions | None = None
         self.status_code = 0
         self.status_message = b""
         self.done_pending = False

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..abi.codec import encode_pairs, split_path
 from ..abi.enums import Status
 from ..headers import to_number, to_text
 from . import protobuf
+from .filter_state import PREFIX
 from .headermap import HeaderMap
 
 if TYPE_CHECKING:
@@ -94,6 +96,30 @@ def lookup(context: Context, path: bytes) -> bytes | Status:
     return encode(value() if callable(value) else value)
 
 
+def attribute(context: Context, name: str) -> Any:
+    """A top-level attribute as it is before it is encoded; `MISSING` when there is none (now)."""
+    overrides = context.proxy.overrides
+    key = name.encode("utf-8", "surrogateescape")
+    if (key,) in overrides:
+        return overrides[key,]
+    value = _top(context, key)
+    inside = {path[1:]: item for path, item in overrides.items() if path[0] == key}
+    return _overridden({} if isinstance(value, Missing) else value, inside) if inside else value
+
+
+def _overridden(value: Any, items: Mapping[tuple[bytes, ...], Any]) -> Any:
+    if callable(value):
+        value = value()
+    if not isinstance(value, Mapping):
+        return value
+    merged = dict(value)
+    for name in dict.fromkeys(path[0] for path in items):
+        inside = {path[1:]: item for path, item in items.items() if path[0] == name}
+        key = to_text(name)
+        merged[key] = inside[()] if () in inside else _overridden(merged.get(key, {}), inside)
+    return Group(merged) if isinstance(value, Group) or not value else merged
+
+
 def _enter(value: Any, part: str) -> Any:
     if callable(value):
         value = value()
@@ -148,7 +174,7 @@ def _top(context: Context, name: bytes) -> Any:
         return MISSING
     if top is not None:
         return top(context, stream)
-    return stream.filter_state.get(b"wasm." + name, MISSING)
+    return stream.filter_state.get(PREFIX + name, MISSING)
 
 
 def _xds(context: Context, stream: Any) -> Group:
@@ -302,7 +328,8 @@ def _metadata(context: Context, stream: Any) -> Any:
 
 
 def _filter_state(context: Context, stream: Any) -> Group:
-    return Group({to_text(key): value for key, value in stream.filter_state.items()})
+    state = stream.filter_state
+    return Group({to_text(key): partial(state.by_key, context, key) for key in state})
 
 
 _STREAM: dict[bytes, Callable[[Any, Any], Any]] = {

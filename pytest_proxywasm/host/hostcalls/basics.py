@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from ...abi.enums import AbiVersion, Status
-from ...abi.hostcall import U32, Bytes, Input, Output, Path, Reply, Text
+from ...abi.hostcall import U32, Block, Bytes, Input, Output, Path, Reply, Text
+from ...headers import to_bytes
 from ...model import LogLevel
 from ..context import Context
+from ..foreign import FOREIGN_FUNCTIONS
 from .registry import HOSTCALLS
 
 V0_1_0, V0_2_1 = AbiVersion.V0_1_0, AbiVersion.V0_2_1
@@ -99,11 +101,18 @@ def proxy_done(context: Context) -> Status:
 def proxy_call_foreign_function(
     context: Context, function_name: Text, arguments: Bytes
 ) -> Annotated[Status | Reply, Output("data", "results", optional=True, always=True)]:
-    """Call a function of the proxy by name; NOT_FOUND when there is none."""
-    function = context.proxy.foreign_functions.get(function_name)
+    """Call a function of the proxy by name; NOT_FOUND when there is none. What a test registers comes first.
+
+    Envoy writes the result pointers also when a function fails; only an unknown one leaves them alone.
+    """
+    registered = context.proxy.foreign_functions.get(function_name)
+    if registered is not None:
+        return Reply(Status.OK, (to_bytes(registered(arguments), "the result of a foreign function"),))
+    function = FOREIGN_FUNCTIONS.get(function_name)
     if function is None:
         return Status.NOT_FOUND
-    return Reply(Status.OK, (function(arguments),))
+    answer = function(context, arguments)
+    return Reply(answer, (b"",)) if isinstance(answer, Status) else Reply(Status.OK, (Block(answer),))
 
 
 @HOSTCALLS.declare(returns="value")

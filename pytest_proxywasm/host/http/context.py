@@ -283,8 +283,7 @@ class HttpContext(Context):
 
     def set_property(self, path: bytes, value: bytes) -> Status:
         """Stored with the stream, seen by all its filters."""
-        self.stream.filter_state[b"wasm." + path] = value
-        return Status.OK
+        return self.stream.filter_state.set_property(self, path, value)
 
     @property
     def stream_info(self) -> Any:

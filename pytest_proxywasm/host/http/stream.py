@@ -14,6 +14,7 @@ from ...headers import Headers, to_number, to_text
 from ...model import Action, Exchange, LocalResponse, Request, Response
 from ..buffers import Buffer
 from ..clock import Timer
+from ..filter_state import FilterState
 from ..headermap import HeaderMap, Pair
 from ..proxy import Proxy
 from .connection_manager import prepare_request_headers
@@ -54,7 +55,7 @@ class HttpStreamCore:
         self.exchange = exchange
         self.http_version = http_version
         self.connection_id = proxy.next_connection_id()
-        self.filter_state: dict[bytes, bytes] = {}
+        self.filter_state = FilterState()
         self.details = ""
         self.flags = 0
         self.started_ns = proxy.clock.now_ns

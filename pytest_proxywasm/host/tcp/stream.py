@@ -11,6 +11,7 @@ from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...abi.enums import PeerType
 from ...errors import UsageError
 from ...model import Action
+from ..filter_state import FilterState
 from ..http.router import Route
 from ..proxy import Proxy
 from .context import TcpContext
@@ -71,7 +72,7 @@ class TcpStreamCore:
         self._held: dict[str, TcpContext] = {}
         # What properties say.
         self.connection_id = proxy.next_connection_id()
-        self.filter_state: dict[bytes, bytes] = {}
+        self.filter_state = FilterState()
         self.started_ns = proxy.clock.now_ns
         self.flags = 0
         self.request_size = 0
