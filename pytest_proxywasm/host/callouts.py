@@ -233,7 +233,7 @@ def http_call(
         path=to_text(path),
         headers=headers_of(headers),
         body=body,
-        trailers=headers_of(HeaderMap.trailers(trailers)),
+        trailers=headers_of(HeaderMap.request_trailers(trailers)),
         timeout=timeout_ms / 1000 if timeout_ms else None,
         filter=context.label,
         context_id=context.id,

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 Pair = tuple[bytes, bytes]
 
 _SHARED = """
-connection content-length content-type keep-alive proxy-connection proxy-status transfer-encoding upgrade via
-x-request-id x-envoy-decorator-operation x-envoy-attempt-count
+cache-control connection content-encoding content-length content-type keep-alive proxy-connection proxy-status
+transfer-encoding upgrade via x-request-id x-envoy-decorator-operation x-envoy-attempt-count
 """.split()
 _REQUEST = """
-:authority :method :path :protocol :scheme expect grpc-timeout te user-agent x-client-trace-id
-x-forwarded-client-cert x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto
+:authority :method :path :protocol :scheme accept accept-encoding access-control-request-headers
+access-control-request-method access-control-request-private-network authentication authorization expect
+grpc-accept-encoding grpc-timeout if-match if-modified-since if-none-match if-range if-unmodified-since origin pragma
+referer te user-agent x-client-trace-id x-envoy-original-host x-forwarded-client-cert x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto
 x-envoy-downstream-service-cluster x-envoy-downstream-service-node x-envoy-expected-rq-timeout-ms
 x-envoy-external-address x-envoy-force-trace x-envoy-hedge-on-per-try-timeout x-envoy-internal x-envoy-ip-tags
 x-envoy-is-timeout-retry x-envoy-max-retries x-envoy-original-path x-envoy-original-url x-envoy-retry-grpc-on
@@ -21,7 +23,9 @@ x-envoy-upstream-rq-per-try-timeout-ms x-envoy-upstream-rq-timeout-alt-response 
 x-envoy-upstream-stream-duration-ms
 """.split()
 _RESPONSE = """
-:status date grpc-message grpc-status location server x-envoy-degraded x-envoy-immediate-health-check-fail
+:status access-control-allow-credentials access-control-allow-headers access-control-allow-methods
+access-control-allow-origin access-control-allow-private-network access-control-expose-headers access-control-max-age
+age date etag expires grpc-message grpc-status last-modified location server vary x-envoy-degraded x-envoy-immediate-health-check-fail
 x-envoy-ratelimited x-envoy-upstream-canary x-envoy-upstream-healthchecked-cluster x-envoy-upstream-service-time
 """.split()
 
@@ -31,7 +35,11 @@ def _names(*groups: list[str]) -> frozenset[bytes]:
 
 
 REQUEST_INLINE = _names(_SHARED, _REQUEST)
-"""Request headers that hold one value: a second one is joined with a comma (Envoy's inline headers)."""
+"""Request headers that hold one value: a second one is joined with a comma (Envoy's inline headers).
+
+Envoy has these of its own, and those that its extensions register (CORS, caches, compression). Measured in Envoy 1.40
+by adding 140 names twice to each map.
+"""
 RESPONSE_INLINE = _names(_SHARED, _RESPONSE)
 """The same of responses."""
 TRAILER_INLINE = _names(["grpc-message", "grpc-status"])
@@ -74,8 +82,13 @@ class HeaderMap:
 
     @classmethod
     def trailers(cls, entries: Iterable[Pair] = ()) -> HeaderMap:
-        """Trailers of a request or a response."""
+        """Trailers of a response."""
         return cls(entries, inline=TRAILER_INLINE)
+
+    @classmethod
+    def request_trailers(cls, entries: Iterable[Pair] = ()) -> HeaderMap:
+        """Trailers of a request: none of them holds one value only."""
+        return cls(entries)
 
     def _key(self, name: bytes) -> bytes:
         key = name.lower()

@@ -77,7 +77,7 @@ def feed_request(core: HttpStreamCore, request: Request) -> None:
     if core.ended or core.request.complete:
         return
     if has_trailers:
-        core.request_trailers(HeaderMap.trailers(request.trailers.raw))
+        core.request_trailers(HeaderMap.request_trailers(request.trailers.raw))
     else:
         core.request_body(b"", True)
 
@@ -204,7 +204,7 @@ class HttpStream:
         before = self._core.exchange.request
         if before is not None:
             self._core.exchange.request = Request(headers=before.headers, body=before.body, trailers=given)
-        return self._step(lambda: self._core.request_trailers(HeaderMap.trailers(given.raw)))
+        return self._step(lambda: self._core.request_trailers(HeaderMap.request_trailers(given.raw)))
 
     def response_headers(self, headers: HeadersLike = (), end_of_stream: bool = False) -> Action | None:
         """The upstream sends its headers; a missing ``:status`` is 200."""

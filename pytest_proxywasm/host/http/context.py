@@ -68,7 +68,9 @@ class Side:
         """The trailers; made on demand in the last body callback."""
         if self.trailers is None and self.body is not None and self.context.end_of_stream:
             if self.chain.can_add_trailers:
-                self.trailers = self.chain.add_trailers()
+                request = self.direction == "request"
+                new = HeaderMap.request_trailers() if request else HeaderMap.trailers()
+                self.trailers = self.chain.add_trailers(new)
         return self.trailers
 
     def on_headers(self, headers: HeaderMap, end_of_stream: bool) -> HeadersVerdict:

@@ -113,10 +113,10 @@ class Direction:
         self.streaming = False
         self._keep(data)
 
-    def add_trailers(self) -> HeaderMap:
+    def add_trailers(self, trailers: HeaderMap) -> HeaderMap:
         """Trailers of the filter's own, where the peer sends none."""
-        self.trailers_map = HeaderMap.trailers()
-        return self.trailers_map
+        self.trailers_map = trailers
+        return trailers
 
     @property
     def can_add_trailers(self) -> bool:
