@@ -107,14 +107,18 @@ class _Exchange:
                 self.client.close()
 
     def _answer(self, answer: Answer) -> None:
-        """Have the answer arrive: what is written at one time is read in one go."""
+        """Have the answer arrive: what is written at one time is read in one go, its body as one piece."""
         at = LATENCY + answer.delay
         reads: list[tuple[float, list[Callable[[], object]]]] = [(at, [partial(self._respond_head, answer)])]
-        for piece in answer.pieces:
+        written: list[bytearray] = []
+        for number, piece in enumerate(answer.pieces):
             if piece.after:
                 at += piece.after
                 reads.append((at, []))
-            reads[-1][1].append(partial(self.stream.response_body, piece.data, False))
+            if piece.after or not number:
+                written.append(bytearray())
+                reads[-1][1].append(partial(self._respond_body, written[-1]))
+            written[-1] += piece.data
         if answer.trailers:
             reads[-1][1].append(partial(self.stream.response_trailers, answer.trailers))
         elif answer.pieces and not answer.cut:
@@ -127,6 +131,9 @@ class _Exchange:
     def _respond_head(self, answer: Answer) -> None:
         headers = [(b":status", b"%d" % answer.status), *answer.headers]
         self.stream.response_headers(headers, end_of_stream=not answer.pieces and not answer.trailers)
+
+    def _respond_body(self, data: bytearray) -> None:
+        self.stream.response_body(bytes(data), False)
 
     def _later(self, seconds: float, *steps: Callable[[], object]) -> None:
         """Something happens on the upstream's side, unless Envoy has turned away from it by then."""

@@ -101,6 +101,7 @@ class Envoy:
             self._admin_connection.request("GET", path)
             return self._admin_connection.getresponse().read().decode()
         except (OSError, http.client.HTTPException):
+            self._admin_connection = None
             return ""
 
     def listener_port(self) -> int:

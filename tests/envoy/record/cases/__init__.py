@@ -1,0 +1,1 @@
+"""Cases to be recorded, written down systematically, by area; they hold no expectation of what Envoy does."""
