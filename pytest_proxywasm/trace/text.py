@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 HEADER = "proxy-wasm trace 1"
 LONGEST = 256
 _SURROGATE = re.compile("[\udc80-\udcff]")
+# What JSON leaves alone, but ends a line, is invisible or turns the reading direction.
+_INVISIBLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_MAPS = ("headers", "trailers")
 
 
 def show_bytes(value: bytes | str) -> str:
@@ -29,6 +32,7 @@ def show_bytes(value: bytes | str) -> str:
 
 def _quoted(raw: bytes) -> str:
     text = json.dumps(raw.decode("utf-8", "surrogateescape"), ensure_ascii=False)
+    text = _INVISIBLE.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
     return _SURROGATE.sub(lambda m: f"\\x{ord(m[0]) - 0xDC00:02x}", text)
 
 
@@ -69,7 +73,8 @@ def _redacted(call: Hostcall, redact: frozenset[str]) -> tuple[dict[str, Any], d
     secret = _name(args.get("key", "")).lower() in redact
     path = args.get("path")
     if isinstance(path, (list, tuple)) and path:
-        secret = secret or _name(path[-1]).lower() in redact
+        # A whole map comes as one value.
+        secret = secret or _name(path[-1]).lower() in (*redact, *_MAPS)
     for fields in (args, results):
         for name, value in fields.items():
             fields[name] = b"<redacted>" if secret and name == "value" else hide_pairs(value)
