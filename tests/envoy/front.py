@@ -84,10 +84,7 @@ METHODS = frozenset(
     b"REBIND UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE "
     b"MKCALENDAR LINK UNLINK SOURCE".split()
 )
-HOP_BY_HOP = frozenset(
-    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"expect", b"te"}
-)
-"""Headers the connection manager takes away before the filters."""
+CLOSING = (b"connection", b"proxy-connection")
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _REQUEST_LINE = re.compile(rb"(\S+) (\S+) HTTP/(\d)\.(\d)\Z")
@@ -246,9 +243,9 @@ class RequestReader:
         if authority is None:
             raise _Refused(400, "missing_host_header")
         self._frame(fields)
-        tokens = {t.strip().lower() for n, v in fields if n == b"connection" for t in v.split(b",")}
+        tokens = {t.strip().lower() for n, v in fields if n in CLOSING for t in v.split(b",")}
         pseudo = [(b":authority", authority), (b":path", target), (b":method", method), (b":scheme", b"http")]
-        plain = [(n, v) for n, v in fields if n not in HOP_BY_HOP and n != b"host"]
+        plain = [(n, v) for n, v in fields if n != b"host"]
         return Head((*pseudo, *plain, *self._remote_address(plain)), self._state == "head", b"close" in tokens)
 
     def _frame(self, fields: list[Pair]) -> None:

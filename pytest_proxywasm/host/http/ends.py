@@ -100,7 +100,10 @@ class ClientEnd:
         stream.exchange.response_after = Headers.from_raw(headers.entries)
         if stream.proxy.envoy_headers:
             finish_response_headers(
-                headers, stream.proxy.clock.now, close=not stream.request_read and stream.http_version != "2"
+                headers,
+                stream.proxy.clock.now,
+                close=not stream.request_read and stream.http_version != "2",
+                request=stream.request.headers_map,
             )
         stream.client_headers = headers.copy()
         if end_of_stream:

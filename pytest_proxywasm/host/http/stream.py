@@ -17,7 +17,7 @@ from ..clock import Timer
 from ..filter_state import FilterState
 from ..headermap import HeaderMap, Pair
 from ..proxy import Proxy
-from .connection_manager import prepare_request_headers
+from .connection_manager import prepare_request_headers, status_of
 from .context import HttpContext, Side
 from .ends import ClientEnd, RouterEnd
 from .iteration import Direction
@@ -111,7 +111,7 @@ class HttpStreamCore:
             raise UsageError("this stream has got its request headers already")
         self.request_read = end_of_stream
         if self.proxy.envoy_headers:
-            prepare_request_headers(headers, self.proxy)
+            prepare_request_headers(headers, self.proxy, http1=self.http_version != "2")
         self.route = self.routes.select(headers) if self.proxy.envoy_headers else self.routes.any()
         self.exchange.request_before = Headers.from_raw(headers.entries)
         self.request.headers(headers, end_of_stream)
@@ -381,8 +381,8 @@ class HttpStreamCore:
     def response_code(self) -> int | None:
         """The status the client gets, once it is known."""
         headers = self.client_headers or (self.response.headers_map if self.answered else None)
-        status = headers.get(b":status") if headers is not None else None
-        return to_number(status) if status is not None else None
+        status = status_of(headers) if headers is not None else None
+        return status % (1 << 32) if status is not None else None
 
     @property
     def grpc_status(self) -> int | None:
@@ -449,7 +449,7 @@ def _request_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None) -> 
 def response_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None) -> Response:
     """A response from its parts."""
     return Response(
-        to_number(headers.get(b":status") or b"") or 0,
+        status_of(headers) or 0,
         Headers.from_raw(headers.entries),
         body,
         Headers.from_raw(trailers.entries if trailers is not None else ()),
