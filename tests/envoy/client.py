@@ -30,7 +30,8 @@ def encoded_head(headers: Sequence[Pair], *, has_body: bool, head_request: bool)
                 lines.append((b"content-length", b"0"))
         elif not (code < 200 or code == 204):
             lines.append((b"transfer-encoding", b"chunked"))
-    return f"HTTP/1.1 {status} {reason_phrase(status)}", lines
+    shown = str(int(status)) if status.strip().removeprefix("+").isdigit() else status
+    return f"HTTP/1.1 {shown} {reason_phrase(shown)}", lines
 
 
 class ClientReader:
@@ -101,8 +102,8 @@ class ClientReader:
             return {"status": CLOSED if got.closed else TIMEOUT, "headers": [], "body": "", "trailers": []}
         return {
             "status": got.status,
-            "headers": [_line(pair) for pair in got.headers],
-            "body": got.body[: got.length].decode("latin-1"),
+            "headers": [line for pair in got.headers for line in _line(pair).split("\r\n")],
+            "body": got.body[: got.length].decode("latin-1") if got.chunked or got.length is not None else "",
             "trailers": [_line(pair) for pair in got.trailers] if got.chunked else [],
         }
 

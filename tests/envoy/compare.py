@@ -270,8 +270,9 @@ def _client(want: Mapping[str, Any] | None, got: Mapping[str, Any] | None) -> st
     shown = dict(got or {})
     if want["status"] == "<timeout>" and shown.get("status") == "<closed>":  # HUNG_UP
         shown["status"] = want["status"]
-    if len(want["body"]) >= _KEPT:  # SHORT
-        shown["body"] = shown.get("body", "")[: len(want["body"])]
+    kept = normalised(want["body"])
+    if len(kept) >= _KEPT:  # SHORT
+        shown["body"] = normalised(shown.get("body", ""))[: len(kept)]
     return _diff("client", _lines(want), _lines(shown))
 
 

@@ -93,7 +93,7 @@ _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(.*)\Z", re.IGNORECASE)
 
 def reason_phrase(status: str) -> str:
     """The words Envoy sends with a status."""
-    return REASONS.get(int(status), "Unknown") if status.isdigit() else "Unknown"
+    return REASONS.get(int(status) % (1 << 16), "Unknown") if status.isdigit() else "Unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,13 +230,15 @@ class RequestReader:
 
     def _parse_head(self, first: bytes, fields: list[Pair]) -> Head:
         match = _REQUEST_LINE.match(first)
+        if match is None and re.fullmatch(rb"\S+ \S+", first):
+            raise _Refused(426, "low_version")
         if match is None or match[1] not in METHODS:
             raise _Refused(400, "http1.codec_error")
         method, target, version = match[1], match[2], (int(match[3]), int(match[4]))
         if version == (1, 0) and not self._settings.accept_http_10:
             raise _Refused(426, "low_version")
         if version not in ((1, 0), (1, 1)):
-            raise _Refused(400, "http1.codec_error")
+            raise _Refused(426, "low_version")
         if len(fields) > self._settings.max_headers:
             raise _Refused(431, "http1.too_many_headers")
         authority, target = _authority(target, fields)
@@ -249,7 +251,7 @@ class RequestReader:
         return Head((*pseudo, *plain, *self._remote_address(plain)), self._state == "head", b"close" in tokens)
 
     def _frame(self, fields: list[Pair]) -> None:
-        lengths = {v for n, v in fields if n == b"content-length"}
+        lengths = [v for n, v in fields if n == b"content-length"]
         codings = [v.lower() for n, v in fields if n == b"transfer-encoding"]
         if codings:
             if lengths:
@@ -329,8 +331,10 @@ class RequestReader:
 def _field(line: bytes) -> Pair:
     name, colon, value = line.partition(b":")
     value = value.strip(b" \t")
-    if not colon or not _NAME.match(name) or re.search(rb"[\0\r\n]", value):
+    if not colon or not _NAME.match(name):
         raise _Refused(400, "http1.codec_error")
+    if re.search(rb"[\0\r\n]", value):
+        raise _Refused(400, "http1.invalid_characters")
     return name.lower(), value
 
 
@@ -338,7 +342,8 @@ def _authority(target: bytes, fields: list[Pair]) -> tuple[bytes | None, bytes]:
     absolute = _ABSOLUTE.match(target)
     if absolute is not None:
         return absolute[2], absolute[3] or b"/"
-    return next((value for name, value in fields if name == b"host"), None), target
+    hosts = [value for name, value in fields if name == b"host"]
+    return b",".join(hosts) if hosts else None, target
 
 
 def settings_of(hcm_extra: Mapping[str, Any]) -> tuple[Settings, list[str]]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from email.utils import formatdate
 
 from ...headers import to_number
-from ...headers import to_number
 from ..headermap import HeaderMap
 from ..proxy import Proxy
-
 
 HOP_BY_HOP = (b"connection", b"expect", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 """Request headers that no filter sees."""
@@ -69,8 +67,7 @@ def finish_response_headers(headers: HeaderMap, now: float, *, close: bool, requ
 
 def removed_required_header(headers: HeaderMap) -> bytes | None:
     """What is wrong with a response the filters let go: it needs a numeric ``:status``."""
-    status = headers.get(b":status")
-    if status is None or to_number(status) is None:
+    if status_of(headers) is None:
         return b"missing required header: :status"
     return None
 

@@ -11,7 +11,7 @@ from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...headers import Headers, to_text
 from ..headermap import HeaderMap
 from .connection_manager import finish_response_headers, removed_required_header
-from .router import problem_with_request
+from .router import prepare_upstream_headers, problem_with_request
 
 if TYPE_CHECKING:
     from .stream import HttpStreamCore
@@ -37,13 +37,13 @@ class RouterEnd:
             status, body = stream.route.direct
             stream.send_local_reply(status, body, [], "direct_response")
             return
+        if stream.proxy.envoy_headers:
+            stream.timeout_ns = prepare_upstream_headers(headers)
         problem = problem_with_request(headers)
         if problem is not None:
             details = problem.decode("utf-8", "surrogateescape").replace(" ", "_")
             stream.send_local_reply(503, problem, [], f"filter_removed_required_request_headers{{{details}}}")
             return
-        if stream.proxy.envoy_headers:
-            headers.set(b"x-envoy-expected-rq-timeout-ms", b"15000")
         stream.upstream_headers = headers.copy()
         stream.connect_upstream()
         stream.upstream_started_ns = stream.proxy.clock.now_ns

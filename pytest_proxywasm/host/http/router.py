@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import NotEmulatedError
+from ...headers import to_number
 from ..headermap import HeaderMap
+from .connection_manager import SCHEMES
 
 ROUTE_TIMEOUT_NS = 15 * 10**9
 """Envoy's default route timeout."""
@@ -92,6 +94,30 @@ def _route(spec: dict[str, Any]) -> Route:
         direct=direct,
         metadata=spec.get("metadata", {}).get("filter_metadata", {}),
     )
+
+
+TIMEOUT = b"x-envoy-upstream-rq-timeout-ms"
+TRY_TIMEOUT = b"x-envoy-upstream-rq-per-try-timeout-ms"
+
+
+def prepare_upstream_headers(headers: HeaderMap) -> int:
+    """What the router does to request headers before it sends them; the timeout they ask for, in nanoseconds.
+
+    A timeout that a filter asks for replaces the route's, of 15 seconds (0: none), and is taken out; a ``:scheme`` that
+    is none becomes that of ``x-forwarded-proto``, or ``http`` (Envoy 1.40).
+    """
+    wanted = to_number(headers.get(TIMEOUT) or b"")
+    timeout = ROUTE_TIMEOUT_NS // 1_000_000 if wanted is None else wanted
+    one_try = to_number(headers.get(TRY_TIMEOUT) or b"") or 0
+    headers.remove(TIMEOUT)
+    headers.remove(TRY_TIMEOUT)
+    shown = one_try if one_try and (one_try < timeout or not timeout) else timeout
+    if shown:
+        headers.set(b"x-envoy-expected-rq-timeout-ms", b"%d" % shown)
+    if headers.get(b":scheme") not in SCHEMES:
+        forwarded = headers.get(b"x-forwarded-proto")
+        headers.set(b":scheme", forwarded if forwarded in SCHEMES else b"http")
+    return timeout * 1_000_000
 
 
 def problem_with_request(headers: HeaderMap) -> bytes | None:

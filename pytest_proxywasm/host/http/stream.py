@@ -77,6 +77,7 @@ class HttpStreamCore:
         self.upstream_trailers: HeaderMap | None = None
         self.upstream_complete = False
         self.upstream_started_ns = 0
+        self.timeout_ns = ROUTE_TIMEOUT_NS
         self.upstream_failed = False
         self.upstream_connected = False
         self.answered = False
@@ -366,9 +367,9 @@ class HttpStreamCore:
 
     def arm_timeout(self) -> None:
         """The request is complete at the router: the route's timeout runs."""
-        if not self.ended and not self.response.complete:
+        if self.timeout_ns and not self.ended and not self.response.complete:
             clock = self.proxy.clock
-            self._timeout = clock.call_at(clock.now_ns + ROUTE_TIMEOUT_NS, self.upstream_timed_out)
+            self._timeout = clock.call_at(clock.now_ns + self.timeout_ns, self.upstream_timed_out)
 
     # What properties say.
 

@@ -15,8 +15,6 @@ PATIENCE = 1.4
 """Seconds a client waits for what does not come; Envoy closes a connection it is done with after one second."""
 FIRST_PART = 0.13
 NEXT_PART = 0.08
-KEPT = 1500
-"""How much of a body is kept."""
 
 
 class _TimeUp(Exception):
@@ -55,7 +53,6 @@ class HttpClient:
         except _Closed:
             if not got["status"]:
                 got = {"status": "<closed>", "headers": [], "body": "", "trailers": []}
-        got["body"] = got["body"][:KEPT]
         return got
 
     def _write(self, data: bytes) -> None:

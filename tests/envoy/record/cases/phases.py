@@ -15,7 +15,7 @@ ENDS = ("log", "done", "del")
 CALL = "http aux 1000 '' :method GET :path /aux :authority a"
 
 PHASES: dict[str, str] = {
-    **{phase: "" for phase in ("ctx", *REQUEST_PHASES, *RESPONSE_PHASES, *ENDS)},
+    **dict.fromkeys(("ctx", *REQUEST_PHASES, *RESPONSE_PHASES, *ENDS), ""),
     # Root callbacks while a stream is held, with and without its context.
     "tick": "rqh ret 1\nrqh tick 100\ntick#1 tick 0\ntick#1 {}\ntick#1 effctx 2\ntick#1 cont 0",
     "tickeff": "rqh ret 1\nrqh tick 100\ntick#1 tick 0\ntick#1 effctx 2\ntick#1 {}\ntick#1 effctx 2\ntick#1 cont 0",
