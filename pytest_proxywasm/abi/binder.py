@@ -177,6 +177,14 @@ def _writer(out: Output) -> Callable[[Guest, tuple[int, ...], int, Any], None]:
     )
 
 
+def _readable(name: str, lazy: _Lazy) -> dict[str, bytes]:
+    """The argument by name, if it can be read."""
+    try:
+        return {name: lazy()}
+    except Refused:
+        return {}
+
+
 def bind(spec: HostcallSpec) -> Bound:
     """A function ``(guest, *wasm arguments) -> status`` that decodes, runs, encodes and records one hostcall."""
     decoders: list[tuple[_Decoder, int]] = []
@@ -192,10 +200,17 @@ def bind(spec: HostcallSpec) -> Bound:
     always = any(out.always for out in spec.outputs)
     names = tuple(param.name for param in spec.params)
     showers = tuple((p.name, s) for p in spec.params if (s := _shower(p.input)) is not None)
+    eager = tuple((p.name, at) for at, p in enumerate(spec.params) if not p.input.lazy)
     lazies = tuple((p.name, at) for at, p in enumerate(spec.params) if p.input.lazy)
     body, name = spec.body, spec.name
     single = len(writers) == 1
     plain = spec.returns != "status"
+
+    def shown(values: list[Any]) -> Arguments:
+        args = Arguments(zip(names, values)) if not lazies else Arguments((key, values[at]) for key, at in eager)
+        for key, show in showers:
+            args[key] = show(args[key])
+        return args
 
     def call(guest: Guest, *words: int) -> int | None:
         if guest.gate is not None and not _open(spec, guest.gate):
@@ -212,13 +227,16 @@ def bind(spec: HostcallSpec) -> Bound:
             for decode, at in decoders:
                 values.append(decode(guest, words, at))
             if record is not None:
-                record.args = Arguments(zip(names, values))
-                for key, show in showers:
-                    record.args[key] = show(record.args[key])
+                record.args = shown(values)
             for put, at in first:
                 put(guest, words, at, 0)
             injector = guest.injector
-            answer = None if injector is None else injector(name, dict(zip(names, values)))
+            answer = None
+            if injector is not None:
+                args = shown(values)
+                for key, at in lazies:
+                    args.update(_readable(key, values[at]))
+                answer = injector(name, args)
             if answer is None:
                 answer = body(guest.caller, *values)
             elif record is not None:
@@ -243,7 +261,7 @@ def bind(spec: HostcallSpec) -> Bound:
         if record is not None:
             record.status = status
             for key, at in lazies:
-                if len(values) > at:
+                if len(values) > at and values[at].value is not None:
                     record.args[key] = values[at].value
             if status is Status.OK:
                 record.results = Arguments(

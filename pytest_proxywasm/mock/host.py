@@ -251,7 +251,7 @@ class MockHost:
         Args:
             hostcall: its name.
             status: a `Status`, its number or its name.
-            when: gets the arguments as the host decoded them, and says whether the call matches.
+            when: gets the arguments as the trace shows them, and says whether the call matches.
         """
         if self._proxy.injector is None:
             self._proxy.injector = Injector()
