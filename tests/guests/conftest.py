@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytest_proxywasm import LogLevel
 from pytest_proxywasm.filters import Filter
 from pytest_proxywasm.mock import MockHost
 from pytest_proxywasm.toolkit import Toolkit
@@ -25,6 +26,7 @@ import toolchains  # noqa: E402
 
 ENGINES = ("wasmtime", "wasmer")
 Gallery = Callable[..., MockHost]
+Configure = Callable[..., Filter]
 
 
 def unavailable(reason: str) -> None:
@@ -64,16 +66,31 @@ def gallery(sdk: str, toolkit: Toolkit) -> Filter:
     return toolkit.filter(output, build=toolchains.build_command(sdk, output), name="gallery")
 
 
+@pytest.fixture(scope="session")
+def configure(gallery: Filter) -> Configure:
+    """One filter of the gallery, for hosts with several: ``configure("filter=headers", ..., vm_id="a")``."""
+
+    def replace(*lines: str, **options: Any) -> Filter:
+        return gallery.replace(configuration="\n".join(lines), **options)
+
+    return replace
+
+
 @pytest.fixture
-def start(gallery: Filter, toolkit: Toolkit) -> Iterator[Gallery]:
+def start(configure: Configure, toolkit: Toolkit) -> Iterator[Gallery]:
     """Starts a host with one filter of the gallery: ``start("filter=headers", ...)``."""
     hosts: list[MockHost] = []
 
     def open_host(*lines: str, **options: Any) -> MockHost:
-        host = toolkit.host(gallery.replace(configuration="\n".join(lines)), **options)
+        host = toolkit.host(configure(*lines), **options)
         hosts.append(host)
         return host
 
     yield open_host
     for host in hosts:
         host.close()
+
+
+def said(host: MockHost) -> list[str]:
+    """What the filters logged; the AssemblyScript SDK adds debug messages of its own, which cannot be turned off."""
+    return [log.message for log in host.logs if log.level >= LogLevel.INFO]
