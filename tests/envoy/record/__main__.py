@@ -12,8 +12,9 @@ import json
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..check import PROBE
 from .compare import compare_recordings
@@ -56,22 +57,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return traceback.format_exc()
 
     failed = 0
-    kept = []
-    with ThreadPoolExecutor(options.jobs) as pool:
+    with ThreadPoolExecutor(options.jobs) as pool, _open(options.out) as out:
         for case, result in zip(cases, pool.map(recorded, cases)):
             if isinstance(result, str):
                 problem = result
+            elif out is not None:
+                problem = ""
+                out.write(json.dumps(result, ensure_ascii=False) + "\n")
+                out.flush()
             else:
-                problem = compare_recordings(case, result) if options.compare else ""
-                kept.append(result)
+                problem = compare_recordings(case, result)
             if problem:
                 failed += 1
-                print(f"{case['id']}: {case['title']}\n{problem}\n")
-    if options.out is not None:
-        text = "".join(json.dumps(case, ensure_ascii=False) + "\n" for case in kept)
-        options.out.write_text(text, encoding="utf-8")
+                print(f"{case['id']}: {case['title']}\n{problem}\n", flush=True)
     print(f"{len(cases) - failed} of {len(cases)} {'agree' if options.compare else 'recorded'}")
     return 1 if failed else 0
+
+
+def _open(path: Path | None) -> AbstractContextManager[TextIO | None]:
+    return nullcontext() if path is None else path.open("w", encoding="utf-8")
 
 
 if __name__ == "__main__":
