@@ -41,13 +41,12 @@ class TestGrpc:
     @pytest.mark.parametrize(
         ("answer", "status"),
         [
-            (pw.GrpcResponse(status=7, message="not you"), 7),
-            (pw.GrpcResponse(messages=(b"lost",), status=16), 16),
-            (pw.Response(500), 2),
-            (pw.ConnectionRefused(), 14),
-            (pw.Reset(), 14),
+            pytest.param(pw.GrpcResponse(status=7, message="not you"), 7, id="status"),
+            pytest.param(pw.GrpcResponse(messages=(b"lost",), status=16), 16, id="status after a message"),
+            pytest.param(pw.Response(500), 2, id="no gRPC"),
+            pytest.param(pw.ConnectionRefused(), 14, id="refused"),
+            pytest.param(pw.Reset(), 14, id="reset"),
         ],
-        ids=repr,
     )
     def test_an_error_is_answered_with_its_status(self, start: Gallery, answer: object, status: int) -> None:
         exchange = start(*LINES, clusters={"auth": answer}).get("/")

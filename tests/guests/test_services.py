@@ -54,14 +54,13 @@ class TestFetcher:
     @pytest.mark.parametrize(
         "answer",
         [
-            pw.Response(503, body="down"),
-            pw.Response(204),
-            pw.ConnectionRefused(),
-            pw.NoHosts(),
-            pw.Reset(),
-            pw.Reset(after_headers=True),
+            pytest.param(pw.Response(503, body="down"), id="503"),
+            pytest.param(pw.Response(204), id="204"),
+            pytest.param(pw.ConnectionRefused(), id="refused"),
+            pytest.param(pw.NoHosts(), id="no hosts"),
+            pytest.param(pw.Reset(), id="reset"),
+            pytest.param(pw.Reset(after_headers=True), id="reset after headers"),
         ],
-        ids=repr,
     )
     def test_a_failing_cluster_leaves_what_was_fetched_before(self, start: Gallery, answer: object) -> None:
         host = start(*self.LINES, clusters={"config": [pw.Response(200, body="good"), answer]})
@@ -207,13 +206,12 @@ class TestCallout:
     @pytest.mark.parametrize(
         ("answer", "status", "body", "waited"),
         [
-            (pw.After(0.4, pw.Response(403)), 403, b"denied by authz\n", 0.4),
-            (pw.Timeout(), 403, b"denied by authz\n", 0.5),
-            (pw.ConnectionRefused(), 403, b"denied by authz\n", 0),
-            (pw.Reset(after_headers=True), 503, b"authz unavailable\n", 0),
-            (pw.NoHosts(), 503, b"authz unavailable\n", 0),
+            pytest.param(pw.After(0.4, pw.Response(403)), 403, b"denied by authz\n", 0.4, id="late"),
+            pytest.param(pw.Timeout(), 403, b"denied by authz\n", 0.5, id="timeout"),
+            pytest.param(pw.ConnectionRefused(), 403, b"denied by authz\n", 0, id="refused"),
+            pytest.param(pw.Reset(after_headers=True), 503, b"authz unavailable\n", 0, id="reset after headers"),
+            pytest.param(pw.NoHosts(), 503, b"authz unavailable\n", 0, id="no hosts"),
         ],
-        ids=repr,
     )
     def test_whatever_is_no_permission_is_answered(
         self, start: Gallery, answer: object, status: int, body: bytes, waited: float
