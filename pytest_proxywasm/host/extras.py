@@ -14,6 +14,6 @@ def optional(module: str, *, needs: str, extra: str) -> ModuleType:
         return import_module(module)
     except ImportError as error:
         raise NotEmulatedError(
-            f"{needs} needs the optional library {module.partition('.')[0]!r}, which cannot be imported ({error}). "
+            f"{needs} need the optional library {module.partition('.')[0]!r}, which cannot be imported ({error}). "
             f'Install it with: pip install "pytest-proxywasm[{extra}]"'
         ) from None

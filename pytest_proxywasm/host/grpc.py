@@ -13,7 +13,7 @@ from ..abi.enums import Status
 from ..errors import UsageError
 from ..headers import Headers, HeadersLike, Text, to_bytes, to_text
 from ..model import Callout, ConnectionRefused, GrpcResponse, NoHosts, Response
-from .grpc_delivery import CALL, STREAM, UNAVAILABLE, GrpcDelivery, tell_close
+from .grpc_delivery import CALL, STREAM, UNAVAILABLE, GrpcDelivery, defer_close
 from .grpc_script import Script
 from .grpc_service import GrpcService, no_service, request_headers
 from .headermap import Pair
@@ -250,7 +250,7 @@ def grpc_start(
         return Status.PARSE_FAILURE
     call_id = vm.new_call_id(kind)
     if cluster is None:
-        vm.defer(lambda: tell_close(root, call_id, UNAVAILABLE, b"Cluster not available"))
+        defer_close(root, call_id, UNAVAILABLE, b"Cluster not available")
         return Status.INTERNAL_FAILURE
     if vm.scratch and not isinstance(cluster.handler, NoHosts):
         return call_id

@@ -29,6 +29,12 @@ NO_STATUS = 0xFFFFFFFF
 VIA_UPSTREAM = b"via_upstream"
 BEFORE, AFTER = b"upstream_reset_before_response_started", b"upstream_reset_after_response_started"
 REFUSED_DETAILS = BEFORE + b"{remote_connection_failure|delayed_connect_error:_Connection_refused}"
+METADATA_CALLBACKS = ("proxy_on_grpc_receive_initial_metadata", "proxy_on_grpc_receive_trailing_metadata")
+ENDLESS = (
+    "proxy_grpc_stream to a cluster without hosts, after another gRPC call has failed in the same callback: Envoy "
+    "tells the stream's metadata in a nested call, at the end of which it tries for ever to deliver the first failure, "
+    "and the worker never comes back"
+)
 NO_HOSTS = b"no healthy upstream", b"no_healthy_upstream"
 
 
@@ -156,12 +162,14 @@ class GrpcDelivery:
     def no_hosts(self) -> None:
         """Nobody is there. Envoy notices inside the hostcall, and tells streams their metadata in a nested call."""
         message, details = NO_HOSTS
+        vm = self._root.vm
+        if self.callout.kind == STREAM and vm.deferred_closes and any(vm.has(name) for name in METADATA_CALLBACKS):
+            raise self._root.proxy.crash(ENDLESS, callback=vm.running)
         self._metadata("initial", HeaderMap())
         self._metadata("trailing", self._local_trailers(503, message))
         self._forget()
         self._end(NoHosts())
-        root, call_id = self._root, self.callout.id
-        root.vm.defer(lambda: tell_close(root, call_id, UNAVAILABLE, message + b"{" + details + b"}"))
+        defer_close(self._root, self.callout.id, UNAVAILABLE, message + b"{" + details + b"}")
 
     # What the filter is told.
 
@@ -302,6 +310,18 @@ class GrpcDelivery:
 def _wire(message: Text) -> bytes:
     """A status message as it is sent, which is how filters see it."""
     return percent_encoded(to_bytes(message))
+
+
+def defer_close(root: RootContext, call_id: int, status: int, text: bytes) -> None:
+    """``proxy_on_grpc_close`` as soon as the running callback has returned."""
+    vm = root.vm
+
+    def close() -> None:
+        vm.deferred_closes -= 1
+        tell_close(root, call_id, status, text)
+
+    vm.deferred_closes += 1
+    vm.defer(close)
 
 
 def tell_close(root: RootContext, call_id: int, status: int, text: bytes) -> None:

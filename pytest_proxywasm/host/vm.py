@@ -46,6 +46,7 @@ class Vm:
         effective: what ``proxy_set_effective_context`` chose for the rest of the running callback.
         stop_iteration: a local response was asked for in the running callback, so its result does not matter.
         failed: the guest trapped; no callback runs any more.
+        deferred_closes: gRPC closes that wait for the running callback to return.
         scratch: it is dropped right after its start, before any callout it makes gets out (Envoy's canary).
     """
 
@@ -59,6 +60,7 @@ class Vm:
         self.stop_iteration = False
         self.failed = False
         self.scratch = False
+        self.deferred_closes = 0
         self.failed_at_ns = 0
         self.metric_ids = MetricIds()
         self.guest: GuestRunner

@@ -128,11 +128,12 @@ def explain_stall(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[s
     if waiting:
         lines += ["", "callouts without an answer:"]
         lines += [f"    {w.callout.method} {w.callout.path} to cluster {w.callout.cluster!r}" for w in waiting]
-        name = waiting[0].callout.cluster
+        callout = waiting[0].callout
+        answer = "pw.Response(200)" if callout.kind == "http" else 'pw.GrpcResponse(messages=[b"..."])'
         lines += [
             "",
-            f'Give the cluster an answer: host.cluster("{name}", pw.Response(200)),',
-            "or drive the stream by hand: host.stream(), then host.pending_callouts[0].respond(pw.Response(200)).",
+            f'Give the cluster an answer: host.cluster("{callout.cluster}", {answer}),',
+            f"or drive the stream by hand: host.stream(), then host.pending_callouts[0].respond({answer}).",
         ]
     elif callback is not None:
         lines += [
