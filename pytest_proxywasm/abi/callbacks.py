@@ -5,7 +5,6 @@ Knows the tables only; who calls them, and when, is the host's business.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .enums import ALL_VERSIONS, AbiVersion
@@ -101,8 +100,3 @@ _ROWS = (
 )
 
 CALLBACKS: dict[str, CallbackSpec] = {row.name: row for row in _ROWS}
-
-
-def wanted_signature(spec: CallbackSpec) -> tuple[Sequence[str], Sequence[str]]:
-    """Parameter and result types of the callback's newest form."""
-    return ("i32",) * (len(spec.params) + 1), spec.wasm_results

@@ -6,13 +6,12 @@ Knows clusters and contexts; knows no streams.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.enums import Status
-from ..errors import NotEmulatedError, UsageError
+from ..errors import UsageError
 from ..headers import to_text
 from ..model import (
     After,
@@ -270,12 +269,3 @@ def _start(callout: Callout, root: RootContext, answer: Answer | None) -> None:
             pending.settle(settled)
 
     proxy.clock.call_later(delay, settle)
-
-
-def not_emulated(what: str) -> Callable[..., Any]:
-    """A stand-in that says by name what the mock host does not do yet."""
-
-    def refuse(*args: Any) -> Any:
-        raise NotEmulatedError(f"the mock host does not emulate {what} yet")
-
-    return refuse

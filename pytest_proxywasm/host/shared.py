@@ -38,10 +38,6 @@ class SharedData:
         """Everything under a vm_id."""
         return self._values.setdefault(vm_id, {})
 
-    def drop(self, vm_id: str) -> None:
-        """Forget a vm_id, when its last VM is gone."""
-        self._values.pop(vm_id, None)
-
 
 @dataclass(slots=True)
 class Queue:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
+from ...errors import AbiError
 from ...headers import Headers, to_text
 from ..headermap import HeaderMap
 from .connection_manager import finish_response_headers, removed_required_header
@@ -85,7 +86,15 @@ class ClientEnd:
         """Headers left the last filter."""
         stream = self._stream
         if stream.client_headers is not None:
-            stream.sent_headers_twice = True
+            who = f"filter {stream.last_context.label!r}" if stream.last_context is not None else "the filter"
+            stream.proxy.report(
+                AbiError(
+                    f"{who} resumed the response (proxy_continue_stream HTTP_RESPONSE) inside "
+                    "proxy_on_response_headers and then returned Continue, so the response headers leave twice. Envoy "
+                    "1.40 sends both to the client, which breaks the response. Do one or the other.",
+                    callback="proxy_on_response_headers",
+                )
+            )
             return
         problem = removed_required_header(headers)
         if problem is not None and not stream.response.aborted:

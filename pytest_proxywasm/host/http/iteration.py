@@ -75,7 +75,6 @@ class Direction:
         self.complete = False
         self.streaming = False
         self.running = ""
-        self.last_data = False
         self.aborted = False
         self._limit = limit
         self._overflow = overflow
@@ -171,9 +170,9 @@ class Direction:
             if entry.ended:
                 return
             entry.ended = end_of_stream and self.trailers_map is None
-            self.running, self.last_data = "data", end_of_stream
+            self.running = "data"
             verdict = entry.filter.on_data(data, entry.ended)
-            self.running, self.last_data = "", False
+            self.running = ""
             if self._interrupted():
                 return
             if not trailers_before and self.trailers_map is not None and added_by is None:

@@ -92,7 +92,6 @@ class HttpStreamCore:
         self.client_body = bytearray()
         self.client_trailers: HeaderMap | None = None
         self.client_complete = False
-        self.sent_headers_twice = False
         self._prepared: Callable[[], None] | None = None
         self._timeout: Timer | None = None
         self.contexts = [c for make in factories if (c := make(self)) is not None]

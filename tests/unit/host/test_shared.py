@@ -40,17 +40,6 @@ def test_empty_keys_and_values_are_values() -> None:
     assert shared.get("", b"") == (b"", 1)
 
 
-def test_a_vm_id_that_is_dropped_is_forgotten() -> None:
-    """The numbers go on."""
-    shared = SharedData()
-    shared.set("a", b"k", b"1", 0)
-    shared.drop("a")
-    shared.drop("never")
-    assert shared.get("a", b"k") is None
-    shared.set("a", b"k", b"1", 0)
-    assert shared.get("a", b"k") == (b"1", 2)
-
-
 def test_queues_are_named_within_a_vm_id_and_numbered_over_all() -> None:
     """Facts H1 and H2."""
     queues = Queues()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_proxywasm import Filter, FilterStartError, GuestBudgetExceeded, GuestTrap, MockHost
+from pytest_proxywasm import AbiError, Filter, FilterStartError, GuestBudgetExceeded, GuestTrap, MockHost, Response
 from pytest_proxywasm.engine import get_engine
 
 COMMON = """
@@ -122,3 +122,16 @@ def test_pieces_of_stderr_are_put_together_again() -> None:
         host.get("/")
     assert "what it wrote to stderr:\n    the reason\n" in str(caught.value)
     assert "fd_write" not in str(caught.value)
+
+
+def test_resuming_a_response_inside_its_headers_callback_and_continuing_sends_it_twice() -> None:
+    """Envoy 1.40 writes the headers twice; the mock says so instead of giving a response that looks fine."""
+    one = guest(
+        '(import "env" "proxy_continue_stream" (func $go (param i32) (result i32)))',
+        """(func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+             (drop (call $go (i32.const 1))) (i32.const 0))""",
+    )
+    with MockHost([one], engine=get_engine()) as host, pytest.raises(AbiError) as caught:
+        host.get("/", upstream=Response(200, body="x"))
+    assert "the response headers leave twice" in str(caught.value)
+    assert caught.value.callback == "proxy_on_response_headers"
