@@ -61,8 +61,9 @@ class Expressions:
         """Compile an expression; its token, ``None`` when it is no expression or calls what Envoy does not have."""
         try:
             tree = self._environment.compile(source.decode())
-            _check_has(tree)
         except (UnicodeDecodeError, self._cel.CELParseError):
+            return None
+        if not _has_is_right(tree):
             return None
         token, self._next = self._next, self._next + 1
         try:
@@ -264,11 +265,10 @@ def _calls(tree: Any) -> Iterator[tuple[str, bool, list[Any]]]:
             yield str(node.children[1]), True, _arguments(node)
 
 
-def _check_has(tree: Any) -> None:
-    for name, on_something, arguments in _calls(tree):
-        if name == "has" and not on_something:
-            if len(arguments) != 1 or _only(arguments[0]).data != "member_dot":
-                raise optional("celpy", needs="", extra="cel").CELParseError("has() takes a field selection")
+def _has_is_right(tree: Any) -> bool:
+    """Whether ``has()`` is given field selections only; the library's parser does not mind."""
+    given = [arguments for name, on_something, arguments in _calls(tree) if name == "has" and not on_something]
+    return all(len(arguments) == 1 and _only(arguments[0]).data == "member_dot" for arguments in given)
 
 
 def _check(tree: Any) -> None:
