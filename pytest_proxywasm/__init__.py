@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from .filters import Filter
+    from .host.callouts import PendingCallout
+    from .host.grpc import GrpcPendingCallout
     from .mock import MockHost
     from .mock.stream import HttpStream
     from .mock.tcp import TcpStream
@@ -65,6 +67,7 @@ __all__ = [
     "Filter",
     "FilterError",
     "FilterStartError",
+    "GrpcPendingCallout",
     "GrpcResponse",
     "GuestBudgetExceeded",
     "GuestLog",
@@ -82,6 +85,7 @@ __all__ = [
     "NoHosts",
     "NotEmulatedError",
     "PeerType",
+    "PendingCallout",
     "ProxyWasmError",
     "Request",
     "Reset",
@@ -100,6 +104,8 @@ __all__ = [
 _HOMES = {
     "abi.enums": ("BufferType", "Errno", "MapType", "MetricType", "PeerType", "Status", "StreamType"),
     "filters": ("Filter",),
+    "host.callouts": ("PendingCallout",),
+    "host.grpc": ("GrpcPendingCallout",),
     "mock": ("MockHost",),
     "mock.stream": ("HttpStream",),
     "mock.tcp": ("TcpStream",),
