@@ -53,6 +53,12 @@ class _Exchange:
             self.stream.reset(peer="downstream")
             self.look()
 
+    def crash(self) -> None:
+        """Envoy dies."""
+        self.client.crash()
+        if self._incoming is not None and not self._answered:
+            self._upstream.broken_off(self._incoming)
+
     def look(self) -> None:
         """Take notice of what has left towards either side."""
         exchange = self.stream.exchange
@@ -63,14 +69,14 @@ class _Exchange:
     def _look_upstream(self, exchange: Any) -> None:
         request = exchange.upstream_request
         if len(request.body) > self._known:
+            if self._incoming is None:
+                self._pieces.clear()  # what waits for the connection is written at once
+                self._known = 0
             self._pieces.append(request.body[self._known :])
             self._known = len(request.body)
         if not self._connecting:
             self._connecting = True
-            complete = self.stream.upstream_complete
-            bodiless = complete and not request.body and not request.trailers.raw
-            line, headers = encoded_request(request.headers.raw, has_body=not bodiless)
-            self._later(CONNECT, self.stream.refuse if self._refused else partial(self._arrive, line, headers))
+            self._later(CONNECT, self.stream.refuse if self._refused else self._arrive)
         incoming = self._incoming
         if incoming is None or self._answered:
             return
@@ -84,8 +90,11 @@ class _Exchange:
             self._answered = True
             self._upstream.broken_off(incoming)
 
-    def _arrive(self, line: str, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    def _arrive(self) -> None:
         """The upstream connection is there; a request that Envoy gave up until now never gets to it."""
+        request = self.stream.exchange.upstream_request
+        bodiless = self.stream.upstream_complete and not request.body and not request.trailers.raw
+        line, headers = encoded_request(request.headers.raw, has_body=not bodiless)
         self._incoming = Incoming(line=line, headers=headers, pieces=self._pieces)
 
     def _look_client(self, exchange: Any) -> None:
@@ -221,6 +230,11 @@ class HttpConversation:
         closed.close()
         closed.deliver()
         self.more_clients.append(new[0].client if new else closed)
+
+    def crash(self) -> None:
+        """Envoy dies."""
+        for exchange in self._exchanges:
+            exchange.crash()
 
     def _leave(self) -> None:
         for exchange in self._exchanges:

@@ -104,7 +104,7 @@ def _drive(case: Case, host: MockHost, upstream: Upstream, result: Result, waiti
     try:
         conversation.run(case.request, case.parts, case.more)
     except EnvoyCrashError:
-        conversation.client.crash()
+        conversation.crash()
         raise
     finally:
         result.client = conversation.client.view()

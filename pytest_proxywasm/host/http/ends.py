@@ -45,7 +45,7 @@ class RouterEnd:
             details = problem.decode("utf-8", "surrogateescape").replace(" ", "_")
             stream.send_local_reply(503, problem, [], f"filter_removed_required_request_headers{{{details}}}")
             return
-        stream.upstream_headers = headers.copy()
+        stream.upstream_headers = headers
         stream.connect_upstream()
         stream.upstream_started_ns = stream.proxy.clock.now_ns
         if end_of_stream:

@@ -65,8 +65,15 @@ class Direction:
     """
 
     def __init__(
-        self, filters: Sequence[DirectionFilter], limit: int, overflow: Callable[[], None], after: Callable[[], None]
+        self,
+        filters: Sequence[DirectionFilter],
+        limit: int,
+        overflow: Callable[[], None],
+        after: Callable[[], None],
+        *,
+        is_request: bool = False,
     ) -> None:
+        self._is_request = is_request
         self.entries = [Entry(f) for f in filters]
         self.sink: Sink
         self.headers_map: HeaderMap | None = None
@@ -182,6 +189,9 @@ class Direction:
             entry.state = step.state
             if step.effect is not Effect.NEXT:
                 self._stop_data(entry, step, data)
+                if self._is_request and added_by is not None and step.effect is not Effect.KEEP_AND_RESUME:
+                    # Envoy 1.40: trailers that a filter adds to a request go on even past a filter that stops.
+                    self._trailers(self.entries.index(added_by) + 1)
                 return
         self.sink.data(data.take(), end_of_stream)
         if added_by is not None and not self.aborted:
@@ -195,9 +205,11 @@ class Direction:
         elif step.effect in (Effect.KEEP, Effect.KEEP_STREAMING):
             self.streaming = step.effect is Effect.KEEP_STREAMING
             self._keep(data)
-        elif self.complete and self.trailers_map is None and self.kept is None:
-            # Data is lost, but the end of the stream must survive until the filter resumes.
-            self.kept = Buffer()
+        else:
+            data.take()
+            if self.complete and self.trailers_map is None and self.kept is None:
+                # Data is lost, but the end of the stream must survive until the filter resumes.
+                self.kept = Buffer()
 
     def _trailers(self, start: int) -> None:
         trailers = self.trailers_map

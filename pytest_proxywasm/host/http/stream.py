@@ -92,11 +92,16 @@ class HttpStreamCore:
         self.client_body = bytearray()
         self.client_trailers: HeaderMap | None = None
         self.client_complete = False
+        # The pieces last read: filters may still hold them when they have been passed on, and they end with the event.
+        self._request_data = Buffer()
+        self._response_data = Buffer()
         self._prepared: Callable[[], None] | None = None
         self._timeout: Timer | None = None
         self.contexts = [c for make in factories if (c := make(self)) is not None]
         limit = proxy.buffer_limit
-        self.request = Direction([c.request for c in self.contexts], limit, self._too_large, self._run_prepared)
+        self.request = Direction(
+            [c.request for c in self.contexts], limit, self._too_large, self._run_prepared, is_request=True
+        )
         self.response = Direction(
             [c.response for c in reversed(self.contexts)], limit, self._response_too_large, self._run_prepared
         )
@@ -120,13 +125,16 @@ class HttpStreamCore:
         """A piece of the request's body."""
         self._check_request("body")
         self.request_size += len(data)
-        self.request.data(Buffer(data), end_of_stream)
+        self._request_data = Buffer(data)
+        self.request.data(self._request_data, end_of_stream)
+        self._request_data.take()
         self.request_read = self.request.complete
 
     def request_trailers(self, trailers: HeaderMap) -> None:
         """The request's trailers."""
         self._check_request("trailers")
         self.request.trailers(trailers)
+        self._request_data.take()
         self.request_read = True
 
     def _check_request(self, what: str) -> None:
@@ -154,7 +162,7 @@ class HttpStreamCore:
             raise UsageError("this stream has got its response headers already")
         self.answered = True
         self.answered_ns = self.proxy.clock.now_ns
-        if self.proxy.envoy_headers:
+        if self.proxy.envoy_headers and self.upstream_complete:
             waited = (self.proxy.clock.now_ns - self.upstream_started_ns) // 1_000_000
             headers.set(b"x-envoy-upstream-service-time", b"%d" % waited)
         if not self.details:
@@ -167,13 +175,16 @@ class HttpStreamCore:
         """A piece of the upstream's response body."""
         self._check_response("body", after_headers=True)
         self._response_complete(end_of_stream)
-        self.response.data(Buffer(data), end_of_stream)
+        self._response_data = Buffer(data)
+        self.response.data(self._response_data, end_of_stream)
+        self._response_data.take()
 
     def response_trailers(self, trailers: HeaderMap) -> None:
         """The upstream's response trailers."""
         self._check_response("trailers", after_headers=True)
         self._response_complete(True)
         self.response.trailers(trailers)
+        self._response_data.take()
 
     def _check_response(self, what: str, *, after_headers: bool = False) -> None:
         if self.upstream_headers is None:
@@ -193,13 +204,15 @@ class HttpStreamCore:
     def connect_upstream(self) -> None:
         """The router asks for a connection, which is there when the running event is over.
 
-        So a stream that ends while its request is still arriving never shows up at the upstream (Envoy, with a fresh
-        connection).
+        So a stream that ends while its request is still arriving never shows up at the upstream, and what filters
+        change in the headers until then does (Envoy, with a fresh connection).
         """
 
         def connected() -> None:
             if not self.ended and not self.upstream_failed:
                 self.upstream_connected = True
+                if self.upstream_headers is not None:
+                    self.upstream_headers = self.upstream_headers.copy()
 
         self.proxy.clock.call_later(0, connected)
 
