@@ -124,8 +124,9 @@ def explain_stall(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[s
             f"{what} stalled: {callback or 'nothing'} paused it, and it was not resumed within {timeout:g} virtual "
             "seconds"
         ]
-    waiting = [pending for pending in proxy.pending_callouts if pending.callout.cluster]
+    waiting = proxy.pending_callouts
     if waiting:
+        lines = [f"{what} stalled: {callback or 'nothing'} paused it, and a callout waits for an answer"]
         lines += ["", "callouts without an answer:"]
         lines += [f"    {w.callout.method} {w.callout.path} to cluster {w.callout.cluster!r}" for w in waiting]
         callout = waiting[0].callout

@@ -38,7 +38,10 @@ class Injector:
             raise UsageError(f"no hostcall {hostcall!r}" + (f"; near it: {', '.join(near)}" if near else ""))
         if times < 1:
             raise UsageError(f"times={times}: at least once")
-        chosen = Status[status] if isinstance(status, str) else Status(status)
+        try:
+            chosen = Status[status] if isinstance(status, str) else Status(status)
+        except (KeyError, ValueError):
+            raise UsageError(f"no status {status!r}; there are: {', '.join(one.name for one in Status)}") from None
         if chosen is Status.OK:
             raise UsageError("injecting OK would give the guest results that are not there; inject an error")
         self._pending.append(Injection(hostcall, chosen, times, when))

@@ -54,15 +54,20 @@ class SharedDataView(MutableMapping[Text, bytes]):
         self._vm_id = vm_id
 
     def __getitem__(self, key: Text) -> bytes:
-        found = self._proxy.shared_data.get(self._vm_id, to_bytes(key, "a key"))
+        return self._find(key)[0]
+
+    def _find(self, key: Text) -> tuple[bytes, int]:
+        raw = to_bytes(key, "a key")
+        found = self._proxy.shared_data.get(self._vm_id, raw)
         if found is None:
-            raise KeyError(f"no shared data under {key!r}{_nearest(str(key), [to_text(k) for k in self])}")
-        return found[0]
+            raise KeyError(f"no shared data under {key!r}{_nearest(to_text(raw), [to_text(k) for k in self])}")
+        return found
 
     def __setitem__(self, key: Text, value: Text) -> None:
         self._proxy.shared_data.set(self._vm_id, to_bytes(key, "a key"), to_bytes(value), 0)
 
     def __delitem__(self, key: Text) -> None:
+        self._find(key)
         del self._proxy.shared_data.scope(self._vm_id)[to_bytes(key, "a key")]
 
     def __iter__(self) -> Iterator[bytes]:
@@ -73,10 +78,7 @@ class SharedDataView(MutableMapping[Text, bytes]):
 
     def cas(self, key: Text) -> int:
         """The compare-and-set number of a key."""
-        found = self._proxy.shared_data.get(self._vm_id, to_bytes(key, "a key"))
-        if found is None:
-            raise KeyError(f"no shared data under {key!r}")
-        return found[1]
+        return self._find(key)[1]
 
     def __repr__(self) -> str:
         return repr(dict(self))
@@ -127,13 +129,21 @@ class PropertiesView(MutableMapping["str | tuple[str, ...]", Any]):
         return tuple(to_bytes(part, "a part of a property path") for part in parts)
 
     def __getitem__(self, path: str | tuple[str, ...]) -> Any:
-        return self._proxy.overrides[self._key(path)]
+        return self._proxy.overrides[self._known(path)]
+
+    def _known(self, path: str | tuple[str, ...]) -> tuple[bytes, ...]:
+        key = self._key(path)
+        if key not in self._proxy.overrides:
+            dotted = ".".join(to_text(part) for part in key)
+            known = [".".join(other) for other in self]
+            raise KeyError(f"no property {dotted!r} was set here{_nearest(dotted, known)}")
+        return key
 
     def __setitem__(self, path: str | tuple[str, ...], value: Any) -> None:
         self._proxy.overrides[self._key(path)] = value
 
     def __delitem__(self, path: str | tuple[str, ...]) -> None:
-        del self._proxy.overrides[self._key(path)]
+        del self._proxy.overrides[self._known(path)]
 
     def __iter__(self) -> Iterator[tuple[str, ...]]:
         return iter(tuple(to_text(part) for part in key) for key in self._proxy.overrides)

@@ -245,4 +245,5 @@ class TestCallout:
         stream.reset()
         host.pending_callouts[0].respond(pw.Response(200))
         assert stream.exchange.upstream_request is None
+        host.cluster("authz", pw.Timeout())
         assert host.get("/", timeout=1).local_response is not None
