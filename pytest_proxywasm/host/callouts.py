@@ -25,6 +25,7 @@ from ..model import (
 )
 from .clock import Timer
 from .headermap import HeaderMap, Pair
+from .http.router import prepare_upstream_headers, problem_with_request
 
 if TYPE_CHECKING:
     from .context import Context, RootContext
@@ -36,6 +37,13 @@ REFUSED_BODY = CONNECT_ERROR + b"remote connection failure"
 TERMINATED_BODY = CONNECT_ERROR + b"connection termination"
 REMOTE_RESET_BODY = CONNECT_ERROR + b"remote reset"
 TIMEOUT_BODY = b"upstream request timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Envoy does not send the call: its headers are invalid. The filter gets a 503 that says why."""
+
+    why: bytes
 
 
 @dataclass(slots=True)
@@ -160,7 +168,7 @@ class PendingCallout:
             root.status_message = b""
         root.proxy.test_acted()
 
-    def settle(self, answer: Answer) -> None:
+    def settle(self, answer: Answer | Refused) -> None:
         """Answer it as a handler said."""
         if isinstance(answer, Response):
             self.respond(answer)
@@ -170,6 +178,8 @@ class PendingCallout:
             self.reset(answer.after_headers)
         elif isinstance(answer, (ConnectionRefused, NoHosts)):
             self.refuse()
+        elif isinstance(answer, Refused):
+            self._deliver(Reset(), _local(503, answer.why))
         else:
             raise UsageError(f"{answer!r} does not answer an HTTP call")
 
@@ -191,7 +201,8 @@ def response_entries(response: Response) -> list[Pair]:
     if ":status" not in response.headers:
         entries.insert(0, (b":status", b"%d" % response.status))
     framed = "content-length" in response.headers or "transfer-encoding" in response.headers
-    if not framed:
+    bodiless = response.status in (204, 304) and not response.body
+    if not framed and not bodiless:
         if response.chunks is None and not len(response.trailers):
             entries.append((b"content-length", b"%d" % len(response.body)))
         else:
@@ -218,8 +229,7 @@ def http_call(
     if body:
         headers.set(b"content-length", b"%d" % len(body))
     headers.set(b"x-envoy-internal", b"true")
-    if timeout_ms:
-        headers.set(b"x-envoy-expected-rq-timeout-ms", b"%d" % timeout_ms)
+    timeout_ns = prepare_upstream_headers(headers, timeout_ms).timeout_ns
     root = context.root
     if root.vm.scratch and not isinstance(cluster.handler, NoHosts):
         return root.vm.new_call_id("http")
@@ -233,12 +243,13 @@ def http_call(
         headers=headers_of(headers),
         body=body,
         trailers=headers_of(HeaderMap.request_trailers(trailers)),
-        timeout=timeout_ms / 1000 if timeout_ms else None,
+        timeout=timeout_ns / 1e9 if timeout_ns else None,
         filter=context.label,
         context_id=context.id,
         id=0,
     )
-    answer = cluster.answer(callout)
+    problem = problem_with_request(headers)
+    answer = cluster.answer(callout) if problem is None else Refused(problem)
     if isinstance(answer, NoHosts):
         callout.outcome = answer
         proxy.callouts.add(callout)
@@ -251,7 +262,7 @@ def http_call(
     return callout.id
 
 
-def _start(callout: Callout, root: RootContext, answer: Answer | None) -> None:
+def _start(callout: Callout, root: RootContext, answer: Answer | Refused | None) -> None:
     proxy = root.proxy
     pending = PendingCallout(callout, root, None)
     proxy.pending_callouts.append(pending)

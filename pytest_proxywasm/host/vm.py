@@ -167,7 +167,9 @@ class Vm:
         self._actions.append(action)
 
     def run_actions(self) -> None:
-        """Do what was put off."""
+        """Do what was put off; nothing when the guest has failed meanwhile (Envoy)."""
+        if self.failed:
+            self._actions.clear()
         while self._actions:
             self._actions.popleft()()
 

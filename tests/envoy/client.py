@@ -25,10 +25,10 @@ def encoded_head(headers: Sequence[Pair], *, has_body: bool, head_request: bool)
     lines = [(n, v) for n, v in headers if not n.startswith(b":") and n != b"transfer-encoding"]
     code = int(status) if status.isdigit() else 0
     if not any(name == b"content-length" for name, _ in lines):
-        if not has_body:
-            if not head_request and code >= 200 and code != 204:
+        if not has_body and not head_request:
+            if code >= 200 and code not in (204, 304):
                 lines.append((b"content-length", b"0"))
-        elif not (code < 200 or code == 204):
+        elif not (code < 200 or code in (204, 304)):
             lines.append((b"transfer-encoding", b"chunked"))
     shown = str(int(status)) if status.strip().removeprefix("+").isdigit() else status
     return f"HTTP/1.1 {shown} {reason_phrase(shown)}", lines

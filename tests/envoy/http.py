@@ -76,7 +76,8 @@ class _Exchange:
             self._known = len(request.body)
         if not self._connecting:
             self._connecting = True
-            self._later(CONNECT, self.stream.refuse if self._refused else self._arrive)
+            bodiless = self.stream.upstream_complete and not request.body and not request.trailers.raw
+            self._later(CONNECT, self.stream.refuse if self._refused else partial(self._arrive, not bodiless))
         incoming = self._incoming
         if incoming is None or self._answered:
             return
@@ -90,11 +91,9 @@ class _Exchange:
             self._answered = True
             self._upstream.broken_off(incoming)
 
-    def _arrive(self) -> None:
+    def _arrive(self, has_body: bool) -> None:
         """The upstream connection is there; a request that Envoy gave up until now never gets to it."""
-        request = self.stream.exchange.upstream_request
-        bodiless = self.stream.upstream_complete and not request.body and not request.trailers.raw
-        line, headers = encoded_request(request.headers.raw, has_body=not bodiless)
+        line, headers = encoded_request(self.stream.exchange.upstream_request.headers.raw, has_body=has_body)
         self._incoming = Incoming(line=line, headers=headers, pieces=self._pieces)
 
     def _look_client(self, exchange: Any) -> None:

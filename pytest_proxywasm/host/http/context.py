@@ -140,6 +140,12 @@ class Side:
         )
         if verdict is TrailersVerdict.CONTINUE:
             self.trailers = None
+            if self.direction == "response" and context.stream.ended and not vm.failed:
+                raise context._crash(
+                    "proxy_on_response_trailers",
+                    "ended its stream (proxy_continue_stream, proxy_close_stream)",
+                    "and then returned CONTINUE",
+                )
         return verdict
 
 
@@ -253,23 +259,39 @@ class HttpContext(Context):
             return
         if not self.stream.details:
             self.stream.details = "wasm_close_stream"
-        self.vm.defer(lambda: self.stream.reset("wasm"))
+        callback = self._running
+
+        def close() -> None:
+            if self.stream.ended:
+                raise self._crash(callback, "called proxy_close_stream", "when its stream had already ended")
+            self.stream.reset("wasm")
+
+        self.vm.defer(close)
+
+    @property
+    def _running(self) -> str:
+        """The callback that runs."""
+        return self.vm.guest.callback.name if self.vm.guest.callback is not None else self.last_callback
+
+    def _crash(self, callback: str, did: str, when: str) -> Exception:
+        return self.proxy.crash(
+            f"filter {self.label!r} {did} in {callback}, {when}. A real Envoy process crashes there "
+            "(segmentation fault).",
+            callback=callback,
+        )
 
     def send_local_response(
         self, status: int, details: bytes, body: bytes, headers: list[Pair], grpc_status: int
     ) -> None:
         """Answer instead of the upstream, once the running callback has returned."""
         stream = self.stream
-        callback = self.vm.guest.callback.name if self.vm.guest.callback is not None else self.last_callback
+        callback = self._running
+        late = stream.ended
         named = "".join("_" if c.isspace() else c for c in to_text(details))
 
         def reply() -> None:
-            if stream.ended:
-                raise self.proxy.crash(
-                    f"filter {self.label!r} called proxy_send_local_response in {callback}, when its stream had "
-                    "already ended. A real Envoy process crashes there (segmentation fault).",
-                    callback=callback,
-                )
+            if late or stream.replaced:
+                raise self._crash(callback, "called proxy_send_local_response", "when its stream had already ended")
             lowered = [(name.lower(), value) for name, value in headers]
             given = stream.local_response_of(self, status, lowered, body, named, grpc_status)
             stream.send_local_reply(

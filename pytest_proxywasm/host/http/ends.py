@@ -12,7 +12,7 @@ from ...errors import AbiError
 from ...headers import Headers, to_text
 from ..headermap import HeaderMap
 from .connection_manager import finish_response_headers, removed_required_header
-from .router import prepare_upstream_headers, problem_with_request
+from .router import mend_scheme, prepare_upstream_headers, problem_with_request
 
 if TYPE_CHECKING:
     from .stream import HttpStreamCore
@@ -39,7 +39,8 @@ class RouterEnd:
             stream.send_local_reply(status, body, [], "direct_response")
             return
         if stream.proxy.envoy_headers:
-            stream.timeout_ns = prepare_upstream_headers(headers)
+            stream.sending = prepare_upstream_headers(headers)
+            mend_scheme(headers)
         problem = problem_with_request(headers)
         if problem is not None:
             details = problem.decode("utf-8", "surrogateescape").replace(" ", "_")
@@ -111,7 +112,7 @@ class ClientEnd:
             finish_response_headers(
                 headers,
                 stream.proxy.clock.now,
-                close=not stream.request_read and stream.http_version != "2",
+                close=stream.closes_connection,
                 request=stream.request.headers_map,
             )
         stream.client_headers = headers.copy()

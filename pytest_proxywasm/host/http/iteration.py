@@ -235,7 +235,7 @@ class Direction:
         self.sink.trailers(trailers)
 
     def _resume(self, entry: Entry, step: Step) -> None:
-        entry.from_here = step.effect is Effect.RESUME_HERE
+        entry.from_here = entry.from_here or step.effect is Effect.RESUME_HERE  # a resume may come within a resume
         entry.state = step.state
         if not entry.headers_passed:
             entry.headers_passed = True

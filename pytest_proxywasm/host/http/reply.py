@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..headermap import HeaderMap, Pair
 
-GRPC_CONTENT_TYPES = (b"application/grpc", b"application/grpc+", b"application/grpc;")
+GRPC_CONTENT_TYPE = b"application/grpc"
 
 _HTTP_TO_GRPC = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 _UNKNOWN = 2
@@ -20,7 +20,7 @@ def http_to_grpc(status: int) -> int:
 def is_grpc(request: HeaderMap | None) -> bool:
     """Whether a request is gRPC, by its content type."""
     value = request.get(b"content-type") if request is not None else None
-    return value is not None and (value == GRPC_CONTENT_TYPES[0] or value.startswith(GRPC_CONTENT_TYPES[1:]))
+    return value is not None and (value == GRPC_CONTENT_TYPE or value.startswith(GRPC_CONTENT_TYPE + b"+"))
 
 
 def local_reply(
@@ -42,7 +42,7 @@ def local_reply(
         if not reply.get(b"grpc-status"):
             code = grpc_status if grpc_status is not None else http_to_grpc(status)
             reply.set(b"grpc-status", b"%d" % code)
-        if body and not reply.get(b"grpc-message"):
+        if body:
             reply.set(b"grpc-message", percent_encoded(body))
         reply.remove(b"content-length")
         return reply, b""
@@ -57,5 +57,5 @@ def local_reply(
 
 
 def percent_encoded(message: bytes) -> bytes:
-    """A gRPC message: everything but printable ASCII, and the percent sign, as ``%XX``."""
-    return b"".join(bytes([c]) if 0x20 <= c < 0x7F and c != 0x25 else b"%%%02X" % c for c in message)
+    """A gRPC message: everything but printable ASCII, the percent sign and the tilde as ``%XX`` (Envoy)."""
+    return b"".join(bytes([c]) if 0x20 <= c < 0x7E and c != 0x25 else b"%%%02X" % c for c in message)

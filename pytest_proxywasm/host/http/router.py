@@ -98,26 +98,59 @@ def _route(spec: dict[str, Any]) -> Route:
 
 TIMEOUT = b"x-envoy-upstream-rq-timeout-ms"
 TRY_TIMEOUT = b"x-envoy-upstream-rq-per-try-timeout-ms"
+TIMEOUT_ANSWER = b"x-envoy-upstream-rq-timeout-alt-response"
+ROUTERS_OWN = (
+    TIMEOUT,
+    TRY_TIMEOUT,
+    TIMEOUT_ANSWER,
+    b"x-envoy-hedge-on-per-try-timeout",
+    b"x-envoy-max-retries",
+    b"x-envoy-retriable-header-names",
+    b"x-envoy-retriable-status-codes",
+    b"x-envoy-retry-grpc-on",
+    b"x-envoy-retry-on",
+    b"x-envoy-upstream-alt-stat-name",
+    b"x-envoy-upstream-stream-duration-ms",
+)
+"""Request headers that tell the router something, and that it takes out."""
 
 
-def prepare_upstream_headers(headers: HeaderMap) -> int:
-    """What the router does to request headers before it sends them; the timeout they ask for, in nanoseconds.
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How the router sends a request.
 
-    A timeout that a filter asks for replaces the route's, of 15 seconds (0: none), and is taken out; a ``:scheme`` that
-    is none becomes that of ``x-forwarded-proto``, or ``http`` (Envoy 1.40).
+    Attributes:
+        timeout_ns: from the request's end to the response's; 0 for none.
+        empty_on_timeout: a request that times out is answered with 204 and nothing else.
+    """
+
+    timeout_ns: int = ROUTE_TIMEOUT_NS
+    empty_on_timeout: bool = False
+
+
+def prepare_upstream_headers(headers: HeaderMap, timeout_ms: int = ROUTE_TIMEOUT_NS // 1_000_000) -> Sending:
+    """What request headers tell the router; it takes that out, and tells the upstream the timeout.
+
+    A timeout that a filter asks for replaces the route's, of 15 seconds. Headers that ask for retries are taken out as
+    well, but nothing is retried here (Envoy 1.40 does).
     """
     wanted = to_number(headers.get(TIMEOUT) or b"")
-    timeout = ROUTE_TIMEOUT_NS // 1_000_000 if wanted is None else wanted
+    timeout = timeout_ms if wanted is None else wanted
     one_try = to_number(headers.get(TRY_TIMEOUT) or b"") or 0
-    headers.remove(TIMEOUT)
-    headers.remove(TRY_TIMEOUT)
+    sending = Sending(timeout * 1_000_000, TIMEOUT_ANSWER in headers)
+    for name in ROUTERS_OWN:
+        headers.remove(name)
     shown = one_try if one_try and (one_try < timeout or not timeout) else timeout
     if shown:
         headers.set(b"x-envoy-expected-rq-timeout-ms", b"%d" % shown)
+    return sending
+
+
+def mend_scheme(headers: HeaderMap) -> None:
+    """Make a ``:scheme`` that is none that of ``x-forwarded-proto``, or ``http`` (Envoy 1.40)."""
     if headers.get(b":scheme") not in SCHEMES:
         forwarded = headers.get(b"x-forwarded-proto")
-        headers.set(b":scheme", forwarded if forwarded in SCHEMES else b"http")
-    return timeout * 1_000_000
+        headers.set(b":scheme", forwarded if forwarded is not None and forwarded in SCHEMES else b"http")
 
 
 def problem_with_request(headers: HeaderMap) -> bytes | None:

@@ -22,7 +22,7 @@ from .context import HttpContext, Side
 from .ends import ClientEnd, RouterEnd
 from .iteration import Direction
 from .reply import REASONS, http_to_grpc, is_grpc, local_reply
-from .router import ROUTE_TIMEOUT_NS, Route, Routes
+from .router import Route, Routes, Sending
 
 FLAG_UPSTREAM_TIMEOUT = 0x4
 FLAG_UPSTREAM_RESET = 0x10
@@ -39,6 +39,8 @@ class HttpStreamCore:
         ended: the final log runs or has run; nothing can be sent any more.
         finished: all contexts are deleted.
         upstream_headers: what the router sent; ``None`` until then.
+        local_status: that of a local reply.
+        replaced: a local reply takes the place of the upstream's response, which ends the stream.
         last_action: what the last stream callback returned; ``None`` if none was called since it was last reset.
     """
 
@@ -57,6 +59,9 @@ class HttpStreamCore:
         self.connection_id = proxy.next_connection_id()
         self.filter_state = FilterState()
         self.details = ""
+        self.has_details = False
+        self.local_status: int | None = None
+        self.replaced = False
         self.flags = 0
         self.started_ns = proxy.clock.now_ns
         self.ended_ns: int | None = None
@@ -77,7 +82,7 @@ class HttpStreamCore:
         self.upstream_trailers: HeaderMap | None = None
         self.upstream_complete = False
         self.upstream_started_ns = 0
-        self.timeout_ns = ROUTE_TIMEOUT_NS
+        self.sending = Sending()
         self.upstream_failed = False
         self.upstream_connected = False
         self.answered = False
@@ -125,17 +130,17 @@ class HttpStreamCore:
         """A piece of the request's body."""
         self._check_request("body")
         self.request_size += len(data)
+        self.request_read = end_of_stream
         self._request_data = Buffer(data)
         self.request.data(self._request_data, end_of_stream)
         self._request_data.take()
-        self.request_read = self.request.complete
 
     def request_trailers(self, trailers: HeaderMap) -> None:
         """The request's trailers."""
         self._check_request("trailers")
+        self.request_read = True
         self.request.trailers(trailers)
         self._request_data.take()
-        self.request_read = True
 
     def _check_request(self, what: str) -> None:
         if self.request.headers_map is None:
@@ -299,6 +304,9 @@ class HttpStreamCore:
         if given is not None and self.exchange.local_response is None and self.client_headers is None:
             self.exchange.local_response = given
         self.details = details
+        self.has_details = True
+        if self.client_headers is None:
+            self.local_status = status & 0xFFFF
         reply, content = local_reply(
             status,
             body,
@@ -331,6 +339,7 @@ class HttpStreamCore:
             self.response.aborted = True
             self.response.headers_map = reply
             client = self.response.sink
+            self.replaced = True
             client.headers(reply, not content)
             if content and not self.ended:
                 client.data(content, True)
@@ -374,14 +383,16 @@ class HttpStreamCore:
         if self.answered:
             self.details = "response_timeout"
             self.end("cut" if self.client_headers is not None else "reset")
+        elif self.sending.empty_on_timeout:
+            self.send_local_reply(204, b"", [], "response_timeout")
         else:
             self.send_local_reply(504, b"upstream request timeout", [], "response_timeout", grpc_status=14)
 
     def arm_timeout(self) -> None:
         """The request is complete at the router: the route's timeout runs."""
-        if self.timeout_ns and not self.ended and not self.response.complete:
+        if self.sending.timeout_ns and not self.ended and not self.response.complete:
             clock = self.proxy.clock
-            self._timeout = clock.call_at(clock.now_ns + self.timeout_ns, self.upstream_timed_out)
+            self._timeout = clock.call_at(clock.now_ns + self.sending.timeout_ns, self.upstream_timed_out)
 
     # What properties say.
 
@@ -393,9 +404,16 @@ class HttpStreamCore:
     @property
     def response_code(self) -> int | None:
         """The status the client gets, once it is known."""
+        if self.client_headers is None and self.local_status is not None:
+            return self.local_status
         headers = self.client_headers or (self.response.headers_map if self.answered else None)
         status = status_of(headers) if headers is not None else None
         return status % (1 << 32) if status is not None else None
+
+    @property
+    def closes_connection(self) -> bool:
+        """Over HTTP/1.1 after a response that came before the request's end, and after a reply of 400 (Envoy)."""
+        return self.http_version != "2" and (not self.request_read or self.local_status == 400)
 
     @property
     def grpc_status(self) -> int | None:

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_proxywasm.host.headermap import HeaderMap, Pair
 from pytest_proxywasm.host.http.connection_manager import finish_response_headers, prepare_request_headers, status_of
-from pytest_proxywasm.host.http.router import prepare_upstream_headers
+from pytest_proxywasm.host.http.router import mend_scheme, prepare_upstream_headers
 from pytest_proxywasm.host.proxy import Proxy
 
 REQUEST_ID = b"x-request-id"
@@ -95,7 +95,7 @@ def test_statuses_are_read_leniently(value: bytes, status: int | None) -> None:
 def test_timeouts_that_filters_ask_for(pairs: list[Pair], expected: bytes | None, timeout: int) -> None:
     """The router takes them out and tells the upstream."""
     headers = HeaderMap.request(pairs)
-    assert prepare_upstream_headers(headers) == timeout * 1_000_000
+    assert prepare_upstream_headers(headers).timeout_ns == timeout * 1_000_000
     assert headers.get(b"x-envoy-expected-rq-timeout-ms") == expected
     assert all(name not in headers for name, _ in pairs)
 
@@ -107,5 +107,5 @@ def test_timeouts_that_filters_ask_for(pairs: list[Pair], expected: bytes | None
 def test_the_router_mends_the_scheme(scheme: bytes, forwarded: bytes, sent: bytes) -> None:
     """Where a filter left none that it knows."""
     headers = HeaderMap.request([(b":scheme", scheme), (b"x-forwarded-proto", forwarded)])
-    prepare_upstream_headers(headers)
+    mend_scheme(headers)
     assert headers.get(b":scheme") == sent
