@@ -116,7 +116,8 @@ SHORT = Loosely(
     why="the recorder kept no more of what the client received",
 )
 CRASH = Loosely(
-    what="the rest of the callback in which Envoy crashes, its repetitions, and what else is said at a stream's end when that kills Envoy",
+    what="the rest of the callback in which Envoy crashes, its repetitions, and what else is said at a stream's end when "
+    "that kills Envoy",
     why="Envoy dies a little after the fatal hostcall, in some cases by endless recursion; the mock raises at once",
 )
 TRUNCATED = Loosely(

@@ -50,7 +50,7 @@ def _verdicts() -> Iterator[Case]:
     wire, parts = PARTS
     slow = request("GET", "/chunked?n=3&sz=4&d=0.05")
     for one, two, last in product(range(4), repeat=3):
-        rets = "rqb#1 ret {}\nrqb#2 ret {}\nrqb#3 ret {}\nrqb#4 ret {}".format(one, two, last, last and 1)
+        rets = f"rqb#1 ret {one}\nrqb#2 ret {two}\nrqb#3 ret {last}\nrqb#4 ret {last and 1}"
         see = "rqb bget 0 0 99\nrsh pairs 2"
         yield case(f"bv-q-{one}{two}{last}", AREA, f"request body returns {one} {two} {last}", rets, see,
                    wire=wire.replace("/fixed", "/echo"), parts=parts)  # fmt: skip

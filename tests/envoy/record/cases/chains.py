@@ -81,7 +81,9 @@ def cases() -> Iterator[Case]:
         yield case(f"ct-{tag}-{number}", AREA, f"the same, from the start: {same}"[:150],
                    filters=[{**one, "vm_configuration": one.get("vm_configuration", "x")} for one in same])  # fmt: skip
     for events in ("rqh", "rsh"):
-        both = chain({0: f"{events} local 401 a A -1", 1: f"{events} local 402 b B -1", 2: f"{events} local 403 c C -1"})
+        both = chain(
+            {0: f"{events} local 401 a A -1", 1: f"{events} local 402 b B -1", 2: f"{events} local 403 c C -1"}
+        )
         yield case(f"c3-locals-{events}", AREA, f"all reply in {events}", filters=both, wire=GET)
         both = chain({0: "rsh local 401 a A -1", 2: "rqh local 403 c C -1"})
         yield case(f"c3-override-{events}", AREA, "A replaces C's reply", filters=both, wire=GET)

@@ -64,7 +64,9 @@ def cases() -> Iterator[Case]:
                 yield case(f"t3-{policy}-{event}-{where}", AREA, f"filter {'ABC'[where]} traps in {event}, {policy}",
                            filters=filters, wire=FULL, more=(more(GET),))  # fmt: skip
         shared = [{"root_id": "A", "configuration": "rqh trap", **options}, {"root_id": "B", **options}]
-        yield case(f"t2-{policy}", AREA, f"two filters in one VM that fails, {policy}", filters=shared, more=(more(GET),))
+        yield case(
+            f"t2-{policy}", AREA, f"two filters in one VM that fails, {policy}", filters=shared, more=(more(GET),)
+        )
         shared = [{"root_id": "A", **options}, {"root_id": "B", "configuration": "rsh trap", **options}]
         yield case(f"t2-{policy}-rsh", AREA, f"two filters in one VM that fails in rsh, {policy}", filters=shared,
                    more=(more(GET),))  # fmt: skip

@@ -87,7 +87,9 @@ def cases() -> Iterator[Case]:
     dead = {"routes": [{"match": {"prefix": "/"}, "route": {"cluster": "dead"}}]}
     nohosts = {"routes": [{"match": {"prefix": "/"}, "route": {"cluster": "nohosts"}}]}
     gone = {"routes": [{"match": {"prefix": "/"}, "route": {"cluster": "missing"}}]}
-    direct = {"routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 299, "body": {"inline_string": "dr"}}}]}
+    direct = {
+        "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 299, "body": {"inline_string": "dr"}}}]
+    }
     redirect = {"routes": [{"match": {"prefix": "/"}, "redirect": {"host_redirect": "other.com"}}]}
     none = {"routes": [{"match": {"prefix": "/none"}, "route": {"cluster": "web"}}]}
     brief = {"routes": [{"match": {"prefix": "/"}, "route": {"cluster": "web", "timeout": "0.2s"}}]}
@@ -108,8 +110,12 @@ def cases() -> Iterator[Case]:
         ("chunked", request("GET", "/chunked?n=3&sz=4&d=0.02"), None, ""), ("redirect", GET, redirect, ""),
         ("missing", GET, gone, ""),
     ):  # fmt: skip
-        yield case(f"pe-{tag}", AREA, f"what is known at the end: {tag}", lines, "rsh pairs 2", short, wire=wire, envoy=envoy)
-        yield case(f"pf-{tag}", AREA, f"everything in the log: {tag}", lines, script("log", *last), wire=wire, envoy=envoy)
+        yield case(
+            f"pe-{tag}", AREA, f"what is known at the end: {tag}", lines, "rsh pairs 2", short, wire=wire, envoy=envoy
+        )
+        yield case(
+            f"pf-{tag}", AREA, f"everything in the log: {tag}", lines, script("log", *last), wire=wire, envoy=envoy
+        )
     for tag, path in (("plain", "/a"), ("query", "/a?b=c&d=e"), ("empty", "/a?"), ("frag", "/a%23b"), ("two", "/a?b?c"),
                       ("root", "/"), ("slashes", "//a//b/")):  # fmt: skip
         see = script("rqh", "prop request.path", "prop request.url_path", "prop request.query", "prop request.headers")
@@ -122,8 +128,14 @@ def cases() -> Iterator[Case]:
             f"prop {group}.headers.x-a", f"rep {m} :path /z?y", "prop request.path", "prop request.query",
             f"rep {m} :status 404", "prop response.code", f"rep {m} user-agent u", "prop request.useragent",
             f"rep {m} host hh", "prop request.host"))  # fmt: skip
-    two = [{"name": "A", "root_id": "A", "configuration": "rqh setprop k a\nrsh prop k\nrsh prop kb\nlog prop kb"},
-           {"name": "B", "root_id": "B", "configuration": "rqh prop k\nrqh setprop k b\nrqh setprop kb 1\nrsh setprop kb 2"}]
+    two = [
+        {"name": "A", "root_id": "A", "configuration": "rqh setprop k a\nrsh prop k\nrsh prop kb\nlog prop kb"},
+        {
+            "name": "B",
+            "root_id": "B",
+            "configuration": "rqh prop k\nrqh setprop k b\nrqh setprop kb 1\nrsh setprop kb 2",
+        },
+    ]
     yield case("px-two", AREA, "two filters share what they set", filters=two)
     for direction in ("UNSPECIFIED", "INBOUND", "OUTBOUND"):
         yield case(f"px-{direction}", AREA, direction, "rqh prop xds.listener_direction\nrqh prop listener_direction",

@@ -153,13 +153,17 @@ def _calls() -> Iterator[Case]:
         ("internal", f"http aux 1000 '' {head} x-envoy-internal false x-envoy-upstream-rq-timeout-ms 5"),
         ("xff", f"http aux 1000 '' {head} x-forwarded-for 1.2.3.4"), ("retry", f"http aux 1000 '' {head} x-envoy-retry-on 5xx"),
     ):  # fmt: skip
-        see = "http pairs 6\nhttp pairs 7\nhttp bget 4 0 300\nhttp bstat 4\nhttp size 6\nhttp status\nhttp get 6 :status"
+        see = (
+            "http pairs 6\nhttp pairs 7\nhttp bget 4 0 300\nhttp bstat 4\nhttp size 6\nhttp status\nhttp get 6 :status"
+        )
         lines = script("rqh", operation, "ret 1")
-        yield case(f"cx-{tag}", STEER, operation, lines, see, "http effctx 2\nhttp cont 0\nhttp get 6 :status\nhttp pairs 7")
+        yield case(
+            f"cx-{tag}", STEER, operation, lines, see, "http effctx 2\nhttp cont 0\nhttp get 6 :status\nhttp pairs 7"
+        )
     for tag, lines, wire in (
         ("nested", f"rqh http aux 1000 '' {head}\nrqh ret 1\nhttp#1 http aux 1000 '' {head}\nhttp#2 effctx 2\nhttp#2 cont 0", GET),
         ("two", f"rqh http aux 1000 '' :method GET :path /slow?d=0.2 :authority a\nrqh http aux 1000 '' {head}\nrqh ret 1\nhttp#2 effctx 2\nhttp#2 cont 0", GET),
-        ("gone", f"rqh http aux 1000 '' :method GET :path /slow?d=0.2 :authority a\nhttp effctx 2\nhttp pairs 6\nhttp cont 0\nhttp local 403 d b -1", GET),
+        ("gone", "rqh http aux 1000 '' :method GET :path /slow?d=0.2 :authority a\nhttp effctx 2\nhttp pairs 6\nhttp cont 0\nhttp local 403 d b -1", GET),
         ("replyafter", f"rqh http aux 1000 '' {head}\nrqh ret 1\nhttp effctx 2\nhttp get 0 :path\nhttp rep 0 x-a 1\nhttp cont 0\nhttp get 0 :path", POST),
         ("inbody", f"rqb$ http aux 1000 '' {head}\nrqb ret 1\nhttp effctx 2\nhttp bget 0 0 99\nhttp bset 0 0 99 changed\nhttp cont 0", chunked("/echo", "hello")),
         ("inrsb", f"rsb$ http aux 1000 '' {head}\nrsb ret 1\nhttp effctx 2\nhttp bget 1 0 99\nhttp bset 1 0 99 changed\nhttp cont 1", request("GET", "/chunked?n=2")),

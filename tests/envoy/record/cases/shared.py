@@ -43,7 +43,9 @@ def cases() -> Iterator[Case]:
                            **({"vm_configuration": script(phase, *operations)} if phase == "start" else {}))  # fmt: skip
             else:
                 yield in_phase(f"sm-{phase}-{tag}", area, f"{area} in {phase}", phase, *operations)
-    chain = "rqh qreg q\nrqh qenq 1 a\nrqh qenq 1 b\nqueue qdeq 1\nrqb qenq 1 c\nlog qenq 1 d\ndone qenq 1 e\ndel qenq 1 f"
+    chain = (
+        "rqh qreg q\nrqh qenq 1 a\nrqh qenq 1 b\nqueue qdeq 1\nrqb qenq 1 c\nlog qenq 1 d\ndone qenq 1 e\ndel qenq 1 f"
+    )
     yield case("sq-phases", "shared queues", "items from several phases", chain, wire=FULL)
     for vm in ("", "same"):
         filters = [
@@ -53,9 +55,22 @@ def cases() -> Iterator[Case]:
         ]
         yield case(f"sq-vms-{vm}", "shared queues", "three plugins, vm_id " + (vm or "empty"), filters=filters)
         filters = [
-            {"root_id": "A", "vm_id": vm, "configuration": "rqh sdset k a 0\nrqh mdef 0 c\nrqh minc 4 1\nlog sdget k\nlog mget 4"},
-            {"root_id": "B", "vm_id": vm, "configuration": "rqh sdget k\nrqh sdset k b 1\nrqh mdef 0 c\nrqh mget 4\nrqh mget 8\nrqh minc 8 1"},
-            {"root_id": "C", "vm_id": vm, "vm_configuration": "x", "configuration": "rqh sdget k\nrqh sdset k c 1\nrqh mdef 0 c\nrqh mget 4"},
+            {
+                "root_id": "A",
+                "vm_id": vm,
+                "configuration": "rqh sdset k a 0\nrqh mdef 0 c\nrqh minc 4 1\nlog sdget k\nlog mget 4",
+            },
+            {
+                "root_id": "B",
+                "vm_id": vm,
+                "configuration": "rqh sdget k\nrqh sdset k b 1\nrqh mdef 0 c\nrqh mget 4\nrqh mget 8\nrqh minc 8 1",
+            },
+            {
+                "root_id": "C",
+                "vm_id": vm,
+                "vm_configuration": "x",
+                "configuration": "rqh sdget k\nrqh sdset k c 1\nrqh mdef 0 c\nrqh mget 4",
+            },
             {"root_id": "D", "vm_id": "d", "configuration": "rqh sdget k\nrqh sdset k d 1\nrqh mdef 0 c\nrqh mget 4"},
         ]
         yield case(f"sd-vms-{vm}", "shared data", "four plugins, vm_id " + (vm or "empty"), filters=filters)
@@ -84,7 +99,9 @@ def cases() -> Iterator[Case]:
                   "foreign verify_signature %ff"]),
     ):  # fmt: skip
         for event in ("rqh", "rsh", "log"):
-            yield case(f"sf-{tag}-{event}", "foreign functions and loading", f"{tag} in {event}", script(event, *operations))
+            yield case(
+                f"sf-{tag}-{event}", "foreign functions and loading", f"{tag} in {event}", script(event, *operations)
+            )
     yield case("sf-root", "foreign functions and loading", "in configure", script(
         "cfg", "foreign compress aaaa", "foreign declare_property %0a%01a", "foreign expr_create 1+1",
         "foreign expr_evaluate %00%00%00%00", "foreign set_envoy_filter_state %0a%0cenvoy.string%12%01v",
@@ -94,7 +111,15 @@ def cases() -> Iterator[Case]:
         ("again", "rqh tick 60\nrsh tick 90\ntick#2 tick 0"), ("done", "rqh tick 80\ntick#1 pdone\ntick#2 tick 0"),
     ):  # fmt: skip
         yield case(f"tk-{tag}", "ticks", tag, lines)
-    for fail in ("get 0 :path", "pairs 0", "prop request.path", "bget 6 0 9", "sdget k", "status", "foreign compress aa"):
+    for fail in (
+        "get 0 :path",
+        "pairs 0",
+        "prop request.path",
+        "bget 6 0 9",
+        "sdget k",
+        "status",
+        "foreign compress aa",
+    ):
         tag = fail.split(" ", 1)[0]
         yield case(f"al-{tag}", "wrong arguments", f"allocator fails in {fail}",
                    f"rqh sdset k v 0\nrqh allocfail 1\nrqh {fail}\nrqh allocfail 0\nrqh {fail}",

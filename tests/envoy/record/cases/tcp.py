@@ -72,7 +72,11 @@ def cases() -> Iterator[Case]:
     for kind, event in ((2, "down"), (3, "up")):
         for index, argument in enumerate(("0 0 XY", "0 2 XY", "0 99 XY", "0 99 ''", "4 0 XY", "6 0 XY", "1 0 XY", "99 9 XY",
                                           "0xffffffff 0 XY", "0 0 ''")):  # fmt: skip
-            yield tcp(f"tb-{event}-{index}", f"bset {kind} {argument}", f"{event}#1 bset {kind} {argument}\n{event} bget {kind} 0 99")
+            yield tcp(
+                f"tb-{event}-{index}",
+                f"bset {kind} {argument}",
+                f"{event}#1 bset {kind} {argument}\n{event} bget {kind} 0 99",
+            )
             yield tcp(f"tb-{event}-{index}h", f"bset {kind} {argument}, held",
                       f"{event}#1 ret 1\n{event}#2 bset {kind} {argument}\n{event} bget {kind} 0 99",
                       actions=({"send": "aaaa"}, 0.1, {"send": "bbbb"}, "recv", "recv", "close"))  # fmt: skip
@@ -92,13 +96,37 @@ def cases() -> Iterator[Case]:
         yield tcp(f"te-{tag}", f"the end: {tag}", see, actions=actions, greet=greet, cluster=cluster)
         if tag not in ("close", "rstfirst", "closelate"):
             filters = [{"root_id": "A", "configuration": see}, {"root_id": "B", "configuration": see}]
-            yield tcp(f"t2-{tag}", f"two filters, the end: {tag}", filters=filters, actions=actions, greet=greet, cluster=cluster)
+            yield tcp(
+                f"t2-{tag}",
+                f"two filters, the end: {tag}",
+                filters=filters,
+                actions=actions,
+                greet=greet,
+                cluster=cluster,
+            )
         for hold in ("down ret 1", "up ret 1"):
-            yield tcp(f"tg-{tag}-{hold[:2]}", f"{hold}, the end: {tag}", see, hold, actions=actions, greet=greet, cluster=cluster)
-    for where, event, operation in product((0, 1), ("newc", "down", "up", "dcl"), ("ret 1", "close 2", "trap", "bset {k} 0 0 {n}", "cont 2")):
+            yield tcp(
+                f"tg-{tag}-{hold[:2]}",
+                f"{hold}, the end: {tag}",
+                see,
+                hold,
+                actions=actions,
+                greet=greet,
+                cluster=cluster,
+            )
+    for where, event, operation in product(
+        (0, 1), ("newc", "down", "up", "dcl"), ("ret 1", "close 2", "trap", "bset {k} 0 0 {n}", "cont 2")
+    ):
         kind = 3 if event == "up" else 2
         line = f"{event}#1 {operation.format(k=kind, n='AB'[where])}"
-        filters = [{"root_id": "AB"[i], "vm_id": "AB"[i], "configuration": line if i == where else "down bget 2 0 99\nup bget 3 0 99"} for i in (0, 1)]
+        filters = [
+            {
+                "root_id": "AB"[i],
+                "vm_id": "AB"[i],
+                "configuration": line if i == where else "down bget 2 0 99\nup bget 3 0 99",
+            }
+            for i in (0, 1)
+        ]
         tag = operation.split(" {")[0].replace(" ", "")
         yield tcp(f"tt-{event}-{tag}-{'AB'[where]}", f"{'AB'[where]}: {line}", filters=filters)
     for where, event in product((0, 1), ("newc", "down", "up")):
