@@ -39,5 +39,5 @@ class PluginConfig:
 
     @property
     def plugin_key(self) -> tuple[object, ...]:
-        """Filters of one VM with the same key share one root context."""
-        return (self.root_id, self.configuration, self.failure_policy)
+        """Filters of one VM with the same key share one root context (Envoy 1.40: their name is part of it)."""
+        return (self.name, self.root_id, self.configuration, self.failure_policy)
