@@ -281,7 +281,7 @@ def _response(context: Context, stream: HttpStreamCore) -> Group:
     code = stream.response_code
     return Group(
         code=code if code is not None else MISSING,
-        code_details=stream.details if stream.details or stream.has_details else MISSING,
+        code_details=MISSING if stream.code_details is None else stream.code_details,
         flags=stream.flags,
         headers=HeaderAttributes(headers),
         trailers=HeaderAttributes(trailers),

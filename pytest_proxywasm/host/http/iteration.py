@@ -206,7 +206,8 @@ class Direction:
             self.streaming = step.effect is Effect.KEEP_STREAMING
             self._keep(data)
         else:
-            data.take()
+            if data is not self.kept:
+                data.take()
             if self.complete and self.trailers_map is None and self.kept is None:
                 # Data is lost, but the end of the stream must survive until the filter resumes.
                 self.kept = Buffer()

@@ -411,6 +411,11 @@ class HttpStreamCore:
         return status % (1 << 32) if status is not None else None
 
     @property
+    def code_details(self) -> str | None:
+        """Why the response is as it is, once that is known."""
+        return self.details if self.details or self.has_details else None
+
+    @property
     def closes_connection(self) -> bool:
         """Over HTTP/1.1 after a response that came before the request's end, and after a reply of 400 (Envoy)."""
         return self.http_version != "2" and (not self.request_read or self.local_status == 400)

@@ -299,6 +299,7 @@ class TcpStreamCore:
     backend_latency_ns = None
     ended_ns = None
     details = ""
+    code_details: str | None = None
 
     @property
     def response_size(self) -> int:
