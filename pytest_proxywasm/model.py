@@ -165,6 +165,8 @@ class Response(_Message):
         *,
         chunks: Sequence[Text] | None = None,
     ) -> None:
+        if not isinstance(status, int):
+            raise UsageError(f"the status of a response is a number, not {status!r}")
         put = object.__setattr__
         given = Headers(headers)
         named = to_number(to_bytes(given.get(":status", "")))

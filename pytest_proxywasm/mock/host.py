@@ -154,14 +154,12 @@ class MockHost:
         request = Request(method, path, headers, body, trailers, chunks=chunks, authority=authority, scheme=scheme)
         overrides = self._proxy.overrides
         kept = dict(overrides)
-        view = PropertiesView(self._proxy)
-        for key, value in (properties or {}).items():
-            view[key] = value
         core = self._open(http_version, worker)
         core.exchange.request = request
         chosen: Upstream = upstream if upstream is not None else self._upstream
         core.on_upstream_complete = lambda: answer_with(core, chosen, core.sync)
         try:
+            PropertiesView(self._proxy).update(properties or {})
             feed_request(core, request)
             self._run(core, timeout)
         finally:

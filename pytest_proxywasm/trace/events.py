@@ -17,6 +17,13 @@ class Arguments(dict[str, Any]):
 
     __slots__ = ()
 
+    def has(self, name: str, value: Any) -> bool:
+        """Whether there is an argument of that name and value."""
+        try:
+            return bool(self[name] == value)
+        except KeyError:
+            return False
+
     def __missing__(self, name: str) -> Any:
         for candidate in (
             name.removeprefix("return_"),
@@ -161,12 +168,12 @@ class Trace(Sequence[Callback]):
             name, fields = (first, {}) if isinstance(first, str) else first
             if event.name != name:
                 continue
-            have = {**event.args, **(event.results if isinstance(event, Hostcall) else {})}
+            have = Arguments({**event.args, **(event.results if isinstance(event, Hostcall) else {})})
             if isinstance(event, Hostcall):
                 have["status"] = event.status
             else:
                 have["action"] = event.action
-            if all(key in have and have[key] == value for key, value in fields.items()):
+            if all(have.has(key, value) for key, value in fields.items()):
                 rest.pop(0)
         return not rest
 

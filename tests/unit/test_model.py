@@ -67,6 +67,12 @@ def test_a_status_header_wins_where_it_is_a_number(headers: Any, status: int) ->
     assert Response(headers=headers).status == status
 
 
+def test_the_status_of_a_response_is_a_number() -> None:
+    """A body in its place is noticed at once."""
+    with pytest.raises(UsageError, match="the status of a response is a number, not 'hello'"):
+        Response("hello")  # type: ignore[arg-type]
+
+
 def test_requests_and_responses_are_values() -> None:
     """Frozen, equal by content, pickled."""
     assert Request("GET", "/a") == Request("GET", "/a") != Request("GET", "/b")

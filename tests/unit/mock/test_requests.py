@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import pytest_proxywasm as pw
-from pytest_proxywasm import Headers, Request, Response
+from pytest_proxywasm import Headers, Request, Response, UsageError
 
 END = ["log", "done", "delete"]
 
@@ -297,6 +297,16 @@ def test_properties_of_one_request_end_with_it(scripts: Any) -> None:
     host.get("/", properties={"xds.cluster_name": "once", ("plugin_name",): b"here"})
     host.get("/")
     assert [line.rpartition("d=")[2] for line in scripts.said(host)] == ["once", "here", "web", "everywhere"]
+
+
+@pytest.mark.parametrize("wrong", [{"properties": {"plugin_name": 1, "": 2}}, {"worker": 99}, {"http_version": "3"}])
+def test_a_request_that_is_refused_leaves_nothing_behind(wrong: Any, scripts: Any) -> None:
+    """No property of it is there for the next one."""
+    host = scripts.start("rqh prop plugin_name", filter={"name": "mine"})
+    with pytest.raises(UsageError):
+        host.get("/", **{"properties": {"plugin_name": "gone"}, **wrong})
+    host.get("/")
+    assert [line.rpartition("d=")[2] for line in scripts.said(host)] == ["mine"]
 
 
 def test_workers_take_turns_unless_one_is_chosen(scripts: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import pytest_proxywasm as pw
-from pytest_proxywasm import Metric, Status, UsageError
+from pytest_proxywasm import Metric, NotEmulatedError, Status, UsageError
 
 
 @pytest.fixture
@@ -213,6 +213,27 @@ def test_options_are_checked(options: Any, message: str, scripts: Any) -> None:
     """Before anything starts."""
     with pytest.raises(UsageError) as caught:
         scripts.start(**options)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda s: s.start(strict=True), "strict=True: the mock host does not check strictly yet"),
+        (
+            lambda s: s.start(routes=[{"match": {"prefix": "/"}, "route": {"cluster": "web"}, "typed": 1}]),
+            "routes: the mock host does not emulate route.typed of Envoy's routes",
+        ),
+        (
+            lambda s: s.start(routes=[{"match": {"safe_regex": "x"}}]),
+            "routes: the mock host does not emulate match.safe_regex of Envoy's routes",
+        ),
+    ],
+)
+def test_what_is_not_emulated_says_so(act: Any, message: str, scripts: Any) -> None:
+    """No answer is made up."""
+    with pytest.raises(NotEmulatedError) as caught:
+        act(scripts)
     assert str(caught.value) == message
 
 

@@ -38,6 +38,7 @@ RUN = run_of(("headers", "get", "set"), ("body", "get"), ("headers",))
         (["headers", "headers", "headers"], False),
         ([("get", {"key": "k"})], True),
         ([("get", {"key": "k", "value": b"v", "status": Status.OK})], True),
+        ([("get", {"return_value": b"v"})], True),
         ([("get", {"key": "other"})], False),
         ([("get", {"nothing": None})], False),
         ([("body", {"action": Action.CONTINUE, "context": 1})], True),
