@@ -5,6 +5,7 @@ Knows streams and contexts by what they hold; the paths and encodings are those 
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,6 +21,9 @@ from .headermap import HeaderMap
 if TYPE_CHECKING:
     from .context import Context
     from .http.stream import HttpStreamCore
+
+
+HEADER_NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 
 
 class Group(dict[str, Any]):
@@ -93,6 +97,11 @@ def lookup(context: Context, path: bytes) -> bytes | Status:
         value = _enter(value, to_text(part))
     if isinstance(value, Missing):
         return Status.NOT_FOUND
+    if isinstance(value, HeaderAttributes) and (name := value.invalid_name) is not None:
+        raise context.proxy.crash(
+            f"filter {context.label!r} read all headers as one property, and one of them is called {to_text(name)!r}, "
+            "which is no header name. A real Envoy process crashes there.",
+        )
     return encode(value() if callable(value) else value)
 
 
@@ -145,6 +154,12 @@ class HeaderAttributes(Mapping[str, str]):
         values = self._headers.get_all(name.encode("utf-8", "surrogateescape")) if self._headers is not None else []
         return b",".join(values) if values else MISSING
 
+    @property
+    def invalid_name(self) -> bytes | None:
+        """A name that no header can have, if there is one."""
+        entries = self._headers.entries if self._headers is not None else ()
+        return next((name for name, _ in entries if not HEADER_NAME.match(name)), None)
+
     def __getitem__(self, name: str) -> str:
         found = self.find(name)
         if found is MISSING:
@@ -182,12 +197,19 @@ def _xds(context: Context, stream: Any) -> Group:
     group = Group(node=_node(node))
     if stream is not None:
         route = stream.route_for_properties
+        none = _metadata_message({})
         group["cluster_name"] = route.cluster if route is not None else MISSING
+        group["cluster_metadata"] = none if route is not None else MISSING
         group["route_name"] = route.name if route is not None else MISSING
         group["route_metadata"] = _metadata_message(route.metadata) if route is not None else MISSING
-        group["virtual_host_name"] = "vh" if route is not None else MISSING
+        if stream.virtual_host:
+            group["virtual_host_name"] = stream.virtual_host
+            group["virtual_host_metadata"] = none
         group["filter_chain_name"] = ""
-    group["listener_direction"] = context.proxy.listener_direction
+        group["listener_metadata"] = none
+        group["listener_direction"] = context.proxy.listener_direction
+        if stream.upstream_chosen:
+            group["upstream_host_metadata"] = group["upstream_host_locality_metadata"] = None
     return group
 
 
@@ -201,6 +223,8 @@ def _node(node: Mapping[str, Any]) -> Message:
         "metadata": _struct(metadata),
         "locality": locality,
         "user_agent_name": "envoy",
+        "client_features": [],
+        "listening_addresses": [],
     }
     serialized = protobuf.text(1, fields["id"]) + protobuf.text(2, fields["cluster"])
     if metadata:
@@ -218,7 +242,8 @@ def _locality(locality: Mapping[str, str]) -> Message:
 
 def _metadata_message(filter_metadata: Mapping[str, Any]) -> Message:
     entries = {key: protobuf.struct_message(value) for key, value in filter_metadata.items()}
-    return Message({"filter_metadata": _struct(filter_metadata)}, protobuf.map_field(1, entries))
+    fields = {"filter_metadata": _struct(filter_metadata), "typed_filter_metadata": {}}
+    return Message(fields, protobuf.map_field(1, entries))
 
 
 def _struct(value: Any) -> Any:
@@ -242,10 +267,11 @@ def _request(context: Context, stream: HttpStreamCore) -> Group:
         return MISSING if found is None else found
 
     path = of(b":path")
+    url = MISSING if headers is None else b"" if isinstance(path, Missing) else path
     return Group(
         path=path,
-        url_path=path.partition(b"?")[0] if isinstance(path, bytes) else MISSING,
-        query=(path.partition(b"?")[2] if isinstance(path, bytes) else MISSING),
+        url_path=url.partition(b"?")[0] if isinstance(url, bytes) else MISSING,
+        query=url.partition(b"?")[2] if isinstance(url, bytes) else MISSING,
         host=of(b":authority"),
         scheme=of(b":scheme"),
         method=of(b":method"),
@@ -256,7 +282,7 @@ def _request(context: Context, stream: HttpStreamCore) -> Group:
         time=stream.started_ns,
         protocol=stream.request_protocol,
         size=stream.request_size,
-        total_size=stream.request_size + stream.request_header_bytes,
+        total_size=stream.request_size + (headers.byte_size if headers is not None else 0),
         duration=stream.ended_ns - stream.started_ns if stream.ended_ns is not None else MISSING,
     )
 
@@ -276,8 +302,11 @@ def _response(context: Context, stream: HttpStreamCore) -> Group:
     logging = False
     if isinstance(context, HttpContext):
         logging = context.logging
-        headers = stream.response.headers_map if logging else context.response.headers
-        trailers = stream.response.trailers_map if logging else context.response.trailers
+        # What the filter itself holds comes first: while logging that may be what a local response has replaced.
+        headers, trailers = context.response.headers, context.response.trailers
+        if logging:
+            headers = headers if headers is not None else stream.response.headers_map
+            trailers = trailers if trailers is not None else stream.response.trailers_map
     code = stream.response_code
     return Group(
         code=code if code is not None else MISSING,
@@ -286,9 +315,9 @@ def _response(context: Context, stream: HttpStreamCore) -> Group:
         headers=HeaderAttributes(headers),
         trailers=HeaderAttributes(trailers),
         size=stream.response_size,
-        total_size=stream.response_size + stream.response_header_bytes,
+        total_size=stream.response_size + sum(map.byte_size for map in (headers, trailers) if map is not None),
         grpc_status=stream.grpc_status if stream.grpc_status is not None else MISSING,
-        backend_latency=stream.backend_latency_ns if logging and stream.backend_latency_ns is not None else MISSING,
+        backend_latency=stream.backend_latency_ns if stream.backend_latency_ns is not None else MISSING,
     )
 
 
@@ -311,16 +340,24 @@ def _connection(context: Context, stream: Any) -> Group:
 
 
 def _upstream(context: Context, stream: Any) -> Group:
+    """The host is known once the router has chosen it, the connection's own side when there is one."""
     group = Group(request_attempt_count=stream.upstream_attempts)
-    if stream.upstream_connected:
+    if stream.upstream_chosen:
         group.update(
             address=f"127.0.0.1:{stream.upstream_port}",
             port=stream.upstream_port,
-            local_address=f"127.0.0.1:{stream.upstream_local_port}",
+            locality=_locality({}),
+            transport_failure_reason=stream.transport_failure,
         )
-    if stream.transport_failure:
-        group["transport_failure_reason"] = stream.transport_failure
+    if stream.upstream_connected:
+        group["local_address"] = f"127.0.0.1:{stream.upstream_local_port}"
+    if stream.upstream_connected or stream.transport_failure:
+        group["cx_pool_ready_duration"] = 0
     return group
+
+
+def _upstream_filter_state(context: Context, stream: Any) -> Any:
+    return Group() if stream.upstream_connected else MISSING
 
 
 def _metadata(context: Context, stream: Any) -> Any:
@@ -341,5 +378,6 @@ _STREAM: dict[bytes, Callable[[Any, Any], Any]] = {
     b"upstream": _upstream,
     b"metadata": _metadata,
     b"filter_state": _filter_state,
+    b"upstream_filter_state": _upstream_filter_state,
     b"connection_id": lambda context, stream: stream.connection_id,
 }

@@ -55,13 +55,18 @@ _BIG = 1_000_000
 
 def _pairs_sorted(line: str) -> str:
     """A property that is a map, its entries sorted."""
-    match = re.fullmatch(r"(.* -> 0 ptr=nz n=\d+ d=)(.*?)((?: \[allocs=.*\])?)", line)
+    match = re.fullmatch(r"(.* -> 0 ptr=nz n=\S+ d=)(.*?)((?: \[allocs=.*\])?)", line)
     if match is None:
         return line
-    text = re.sub(r"<uuid>", "0" * 36, match[2])
-    data = re.sub(r"\\x([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), text).encode("latin-1", "replace")
-    entries = _entries(data)
-    return line if entries is None else f"{match[1]}{entries}{match[3]}"
+    text = match[2].replace("<uuid>", "0" * 36).replace("<date>", "0" * 29)
+    for digits in range(1, 6) if "<ms>" in text else (1,):
+        given = text.replace("<ms>", "0" * digits)
+        data = re.sub(r"\\x([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), given).encode("latin-1", "replace")
+        entries = _entries(data)
+        if entries is not None:
+            shown = [(name, 0 if name == "x-envoy-upstream-service-time" else value) for name, value in entries]
+            return f"{match[1]}{shown}{match[3]}"
+    return line
 
 
 def _entries(data: bytes) -> list[Any] | None:
@@ -116,8 +121,8 @@ SHORT = Loosely(
     why="the recorder kept no more of what the client received",
 )
 CRASH = Loosely(
-    what="the rest of the callback in which Envoy crashes, its repetitions, and what else is said at a stream's end when "
-    "that kills Envoy",
+    what="the rest of the callback in which Envoy crashes, its repetitions, and what a stream's end says when that "
+    "is what kills Envoy",
     why="Envoy dies a little after the fatal hostcall, in some cases by endless recursion; the mock raises at once",
 )
 TRUNCATED = Loosely(

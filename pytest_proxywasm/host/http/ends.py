@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...errors import AbiError
 from ...headers import Headers, to_text
+from ...model import NoHosts
 from ..headermap import HeaderMap
 from .connection_manager import finish_response_headers, removed_required_header
 from .router import mend_scheme, prepare_upstream_headers, problem_with_request
+
+FLAG_NO_HEALTHY_UPSTREAM = 0x2
+FLAG_NO_ROUTE = 0x100
+FLAG_INVALID_UPSTREAM_REQUEST = 0x40000
 
 if TYPE_CHECKING:
     from .stream import HttpStreamCore
@@ -32,17 +37,27 @@ class RouterEnd:
         stream.exchange.request_after = Headers.from_raw(headers.entries)
         stream.route = stream.routes.select(headers) if stream.proxy.envoy_headers else stream.routes.any()
         if stream.route is None:
+            stream.flags |= FLAG_NO_ROUTE
             stream.send_local_reply(404, b"", [], "route_not_found", grpc_status=12)
             return
         if stream.route.direct is not None:
             status, body = stream.route.direct
             stream.send_local_reply(status, body, [], "direct_response")
             return
+        stream.upstream_attempts = 1
         if stream.proxy.envoy_headers:
-            stream.sending = prepare_upstream_headers(headers)
+            stream.sending = prepare_upstream_headers(headers, stream.route.timeout_ms)
             mend_scheme(headers)
+        cluster = stream.proxy.clusters.get(stream.route.cluster)
+        if cluster is not None and isinstance(cluster.handler, NoHosts):
+            stream.flags |= FLAG_NO_HEALTHY_UPSTREAM
+            stream.send_local_reply(503, b"no healthy upstream", [], "no_healthy_upstream", grpc_status=14)
+            return
+        stream.upstream_chosen = True
         problem = problem_with_request(headers)
         if problem is not None:
+            stream.upstream_connected = True
+            stream.flags |= FLAG_INVALID_UPSTREAM_REQUEST
             details = problem.decode("utf-8", "surrogateescape").replace(" ", "_")
             stream.send_local_reply(503, problem, [], f"filter_removed_required_request_headers{{{details}}}")
             return

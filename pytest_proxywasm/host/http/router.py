@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import NotEmulatedError
+from ...errors import NotEmulatedError, UsageError
 from ...headers import to_number
 from ..headermap import HeaderMap
 from .connection_manager import SCHEMES
@@ -28,6 +28,7 @@ class Route:
     path: str | None = None
     headers: tuple[tuple[bytes, bytes | None], ...] = ()
     direct: tuple[int, bytes] | None = None
+    timeout_ms: int = ROUTE_TIMEOUT_NS // 1_000_000
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def matches(self, path: bytes, headers: HeaderMap) -> bool:
@@ -63,6 +64,14 @@ class Routes:
         return self._routes[0]
 
 
+def _milliseconds(duration: str) -> int:
+    """A protobuf Duration in JSON: seconds with a unit."""
+    try:
+        return round(float(duration.removesuffix("s")) * 1000)
+    except ValueError:
+        raise UsageError(f'routes: a timeout is written as in "1.5s", not {duration!r}') from None
+
+
 def _only(spec: dict[str, Any], known: set[str], where: str) -> None:
     unknown = sorted(set(spec) - known)
     if unknown:
@@ -71,6 +80,8 @@ def _only(spec: dict[str, Any], known: set[str], where: str) -> None:
 
 def _route(spec: dict[str, Any]) -> Route:
     _only(spec, {"name", "match", "route", "direct_response", "metadata"}, "route")
+    action = spec.get("route", {})
+    _only(action, {"cluster", "timeout"}, "route.route")
     match = spec.get("match", {})
     _only(match, {"prefix", "path", "headers"}, "match")
     wanted = []
@@ -87,7 +98,8 @@ def _route(spec: dict[str, Any]) -> Route:
         direct = (int(reply["status"]), body)
     return Route(
         name=spec.get("name", ""),
-        cluster=spec.get("route", {}).get("cluster", ""),
+        cluster=action.get("cluster", ""),
+        timeout_ms=_milliseconds(action.get("timeout", "15s")),
         prefix=match.get("prefix", ""),
         path=match.get("path"),
         headers=tuple(wanted),

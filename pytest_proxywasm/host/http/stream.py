@@ -28,6 +28,7 @@ FLAG_UPSTREAM_TIMEOUT = 0x4
 FLAG_UPSTREAM_RESET = 0x10
 FLAG_UPSTREAM_CONNECTION_FAILURE = 0x20
 FLAG_DOWNSTREAM_DISCONNECT = 0x4000
+FLAG_UPSTREAM_PROTOCOL_ERROR = 0x800000
 
 ContextFactory = Callable[["HttpStreamCore"], "HttpContext | None"]
 
@@ -39,6 +40,8 @@ class HttpStreamCore:
         ended: the final log runs or has run; nothing can be sent any more.
         finished: all contexts are deleted.
         upstream_headers: what the router sent; ``None`` until then.
+        upstream_attempts: how often the router tried to send it.
+        upstream_chosen: the router has chosen a host, which need not take the request.
         local_status: that of a local reply.
         replaced: a local reply takes the place of the upstream's response, which ends the stream.
         last_action: what the last stream callback returned; ``None`` if none was called since it was last reset.
@@ -84,9 +87,12 @@ class HttpStreamCore:
         self.upstream_started_ns = 0
         self.sending = Sending()
         self.upstream_failed = False
+        self.upstream_attempts = 0
+        self.upstream_chosen = False
         self.upstream_connected = False
         self.answered = False
-        self.answered_ns = 0
+        self.answered_status: int | None = None
+        self.received_ns = 0
         self.transport_failure = ""
         self.source_port = 40_000 + self.connection_id
         self.destination_port = 10_000
@@ -166,7 +172,7 @@ class HttpStreamCore:
         if self.answered:
             raise UsageError("this stream has got its response headers already")
         self.answered = True
-        self.answered_ns = self.proxy.clock.now_ns
+        self.answered_status = status_of(headers)
         if self.proxy.envoy_headers and self.upstream_complete:
             waited = (self.proxy.clock.now_ns - self.upstream_started_ns) // 1_000_000
             headers.set(b"x-envoy-upstream-service-time", b"%d" % waited)
@@ -203,8 +209,10 @@ class HttpStreamCore:
             raise UsageError(f"response {what} after the end of the response")
 
     def _response_complete(self, end_of_stream: bool) -> None:
-        if end_of_stream and self._timeout is not None:
-            self._timeout.cancel()
+        if end_of_stream:
+            self.received_ns = self.proxy.clock.now_ns
+            if self._timeout is not None:
+                self._timeout.cancel()
 
     def connect_upstream(self) -> None:
         """The router asks for a connection, which is there when the running event is over.
@@ -226,12 +234,17 @@ class HttpStreamCore:
         if self.ended or self.upstream_failed or self.response.complete:
             return
         self.upstream_failed = True
-        self._response_complete(True)
+        if self._timeout is not None:
+            self._timeout.cancel()
+        if self.answered and reason == "connection_termination":
+            reason = "protocol_error"  # a response that breaks off is not a complete message (Envoy 1.40, HTTP/1.1)
         named = f"{reason}|{transport_failure.replace(' ', '_')}" if transport_failure else reason
         self.transport_failure = transport_failure
         if reason == "remote_connection_failure":
             self.upstream_connected = False
             self.flags |= FLAG_UPSTREAM_CONNECTION_FAILURE
+        elif reason == "protocol_error":
+            self.flags |= FLAG_UPSTREAM_PROTOCOL_ERROR
         else:
             self.flags |= FLAG_UPSTREAM_RESET
         if self.answered:
@@ -396,6 +409,8 @@ class HttpStreamCore:
 
     # What properties say.
 
+    virtual_host = "vh"
+
     @property
     def route_for_properties(self) -> Route | None:
         """The route as filters see it: chosen when the request arrived, again only at the router."""
@@ -406,8 +421,7 @@ class HttpStreamCore:
         """The status the client gets, once it is known."""
         if self.client_headers is None and self.local_status is not None:
             return self.local_status
-        headers = self.client_headers or (self.response.headers_map if self.answered else None)
-        status = status_of(headers) if headers is not None else None
+        status = status_of(self.client_headers) if self.client_headers is not None else self.answered_status
         return status % (1 << 32) if status is not None else None
 
     @property
@@ -434,24 +448,9 @@ class HttpStreamCore:
         return http_to_grpc(code) if code is not None else None
 
     @property
-    def request_header_bytes(self) -> int:
-        """Names and values of the request headers."""
-        return self.request.headers_map.byte_size if self.request.headers_map is not None else 0
-
-    @property
-    def response_header_bytes(self) -> int:
-        """Names and values of the response headers."""
-        return self.client_headers.byte_size if self.client_headers is not None else 0
-
-    @property
     def backend_latency_ns(self) -> int | None:
-        """From the request's end at the router to the response headers."""
-        return self.answered_ns - self.upstream_started_ns if self.answered else None
-
-    @property
-    def upstream_attempts(self) -> int:
-        """How often the router tried."""
-        return int(self.upstream_headers is not None)
+        """From the request's end at the router to the response's, once that is there."""
+        return self.received_ns - self.upstream_started_ns if self.received_ns else None
 
     # The user's view.
 

@@ -292,14 +292,18 @@ class TcpStreamCore:
     # What properties say of a connection; those of requests and responses are not there (Envoy 1.40).
 
     request_protocol = ""
-    request_header_bytes = 0
-    response_header_bytes = 0
+    virtual_host = ""
     response_code = None
     grpc_status = None
     backend_latency_ns = None
     ended_ns = None
     details = ""
     code_details: str | None = None
+
+    @property
+    def upstream_chosen(self) -> bool:
+        """The TCP proxy has chosen a host."""
+        return self.upstream_attempts > 0
 
     @property
     def response_size(self) -> int:
