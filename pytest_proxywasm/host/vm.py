@@ -99,9 +99,17 @@ class Vm:
         return name in self.interface.callbacks and (allowed is None or name in allowed)
 
     def callback(
-        self, context: Context, name: str, *args: int, convert: Callable[[int], T] | None = None
+        self,
+        context: Context,
+        name: str,
+        *args: int,
+        convert: Callable[[int], T] | None = None,
+        answers_failure: bool = False,
     ) -> T | int | None:
         """Call the guest; then do what was put off meanwhile.
+
+        Args:
+            answers_failure: when the guest fails, the caller answers for it first, and then has it done (Envoy).
 
         Returns:
             The result, converted while the callback's flags still hold; ``None`` when the guest has no such callback,
@@ -122,7 +130,8 @@ class Vm:
             if convert is not None:
                 result = convert(value)
         self.stop_iteration = False
-        self.run_actions()
+        if not (answers_failure and self.failed):
+            self.run_actions()
         return result
 
     def start_function(self, name: str, *args: int) -> None:
@@ -167,9 +176,7 @@ class Vm:
         self._actions.append(action)
 
     def run_actions(self) -> None:
-        """Do what was put off; nothing when the guest has failed meanwhile (Envoy)."""
-        if self.failed:
-            self._actions.clear()
+        """Do what was put off."""
         while self._actions:
             self._actions.popleft()()
 

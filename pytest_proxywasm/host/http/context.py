@@ -182,9 +182,11 @@ class HttpContext(Context):
             self.stream.last_action = Action(result)
             return convert(result)
 
-        verdict = vm.callback(self, name, *args, convert=noted)
+        verdict = vm.callback(self, name, *args, convert=noted, answers_failure=True)
         if vm.failed:
-            return self._failed(go_on, failed)
+            verdict = self._failed(go_on, failed)
+            vm.run_actions()
+            return verdict
         self.stream.note_action(self, name, verdict)
         return verdict
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 from .build import FULL, GET, PARTS, POST, Case, case, chunked, request, script
 from .phases import PHASES, in_phase
@@ -61,7 +62,7 @@ def _verdicts() -> Iterator[Case]:
             rets = f"rqh ret {head}\nrqb#1 ret {one}\nrqb#2 ret {two}\nrqb$ ret {last}"
             tick = "rqh tick 420\ntick effctx 2\ntick cont 0\ntick tick 0"
             tag = f"{head}{'s' if stop else ''}-{one}{two}{last}"
-            options = {"allow_on_headers_stop_iteration": True} if stop else {}
+            options: dict[str, Any] = {"allow_on_headers_stop_iteration": True} if stop else {}
             yield case(f"bh-q-{tag}", AREA, f"request headers {head}, body {one} {two} {last}, then resumed", rets, tick,
                        "rqb bget 0 0 99\nrqb get 0 :path\nrqb rep 0 x-b 1", wire=wire.replace("/fixed", "/echo"),
                        parts=parts, **options)  # fmt: skip

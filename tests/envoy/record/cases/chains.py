@@ -55,15 +55,15 @@ def cases() -> Iterator[Case]:
             yield case(f"c3-{tag}-all-{name}", AREA, f"{tag} up to {name}", wire=wire,
                        filters=chain({i: lines.format(n=NAMES[i]) for i in range(where + 1)}))  # fmt: skip
     for one, two in product((0, 1, 2), repeat=2):
-        lines = {0: f"rqb! ret {one}\nrsb! ret {two}", 1: f"rqb! ret {two}\nrsb! ret {one}"}
+        held = {0: f"rqb! ret {one}\nrsb! ret {two}", 1: f"rqb! ret {two}\nrsb! ret {one}"}
         yield case(f"c3-hold-{one}{two}", AREA, f"A and B hold with {one} and {two}", wire=PARTS[0], parts=PARTS[1],
-                   filters=chain(lines))  # fmt: skip
+                   filters=chain(held))  # fmt: skip
         for stop in (False, True):
-            lines = {0: f"rqh ret {one}\nrqb$ cont 0", 1: f"rqh ret {two}\nrqb$ ret 0\nrqb! ret 1"}
-            options = {"allow_on_headers_stop_iteration": True} if stop else {}
+            heads = {0: f"rqh ret {one}\nrqb$ cont 0", 1: f"rqh ret {two}\nrqb$ ret 0\nrqb! ret 1"}
+            options: dict[str, Any] = {"allow_on_headers_stop_iteration": True} if stop else {}
             yield case(f"c3-heads-{one}{two}{int(stop)}", AREA, f"headers return {one} and {two}, allow={stop}",
-                       wire=PARTS[0], parts=PARTS[1], filters=chain(lines, **options))  # fmt: skip
-    for number, same in enumerate((
+                       wire=PARTS[0], parts=PARTS[1], filters=chain(heads, **options))  # fmt: skip
+    sharing: list[list[dict[str, Any]]] = [
         [{"root_id": "A"}, {"root_id": "A"}], [{"root_id": "A", "vm_id": "v"}, {"root_id": "A", "vm_id": "v"}],
         [{"root_id": "A", "vm_id": "v"}, {"root_id": "A", "vm_id": "w"}], [{"name": "x"}, {"name": "y"}],
         [{"root_id": "A", "name": "x"}, {"root_id": "B", "name": "x"}],
@@ -75,7 +75,8 @@ def cases() -> Iterator[Case]:
         [{"capability_restriction_config": {"allowed_capabilities": {"proxy_log": {}, "proxy_on_request_headers": {}}}}, {}],
         [{"root_id": "A"}, {"root_id": "B"}, {"root_id": "A"}], [{}, {}, {}],
         [{"root_id": "A", "configuration": "log sdget k"}, {"root_id": "A", "configuration": "log sdget k", "vm_id": "z"}],
-    )):  # fmt: skip
+    ]  # fmt: skip
+    for number, same in enumerate(sharing):
         tag = "-".join(sorted({key for one in same for key in one})) or "none"
         yield case(f"cs-{tag}-{number}", AREA, f"what is shared by {same}"[:150], filters=same)
         yield case(f"ct-{tag}-{number}", AREA, f"the same, from the start: {same}"[:150],

@@ -96,7 +96,7 @@ def _capabilities() -> Iterator[Case]:
     yield case("cr-none", "capabilities", "an empty list allows all", text.replace("rqh close 0\n", ""),
                capability_restriction_config={})  # fmt: skip
     for left_out in everything:
-        allowed = {name: {} for name in everything if name != left_out}
+        allowed: dict[str, Any] = {name: {} for name in everything if name != left_out}
         yield case(f"cr-{left_out}", "capabilities", f"{left_out} not allowed", "rqh bget 6 0 9\nrqh get 0 :path", wire=FULL,
                    capability_restriction_config={"allowed_capabilities": allowed})  # fmt: skip
     wasi = [*everything, "fd_write", "clock_time_get", "random_get", "proxy_get_property", "nonsense"]

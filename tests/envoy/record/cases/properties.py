@@ -144,6 +144,11 @@ def cases() -> Iterator[Case]:
         ("second", [{"name": "n1", "match": {"path": "/x"}, "route": {"cluster": "aux"}},
                     {"name": "n2", "match": {"prefix": "/f"}, "route": {"cluster": "web"}}]),
     ):  # fmt: skip
-        see = ("prop xds.route_name", "prop xds.cluster_name", "prop xds.virtual_host_name", "prop xds.route_metadata")
-        yield case(f"pr-{tag}", AREA, f"route {tag}", script("rqh", *see), script("rqh", "rep 0 :path /x", *see),
-                   script("rsh", *see), script("log", *see), envoy={"routes": routes})  # fmt: skip
+        route = (
+            "prop xds.route_name",
+            "prop xds.cluster_name",
+            "prop xds.virtual_host_name",
+            "prop xds.route_metadata",
+        )
+        yield case(f"pr-{tag}", AREA, f"route {tag}", script("rqh", *route), script("rqh", "rep 0 :path /x", *route),
+                   script("rsh", *route), script("log", *route), envoy={"routes": routes})  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from .build import FULL, GET, GRPC, HEAD, PARTS, POST, Case, case, chunked, request, script
 from .phases import PHASES, in_phase
@@ -116,8 +117,8 @@ def _steering() -> Iterator[Case]:
                           f"cont {direction}", f"cont {direction}\ntick#1 cont {direction}",
                           f"cont {direction}\ntick#1 local 403 d b -1", f"local 403 d b -1\ntick#1 cont {direction}",
                           f"close {direction}\ntick#1 cont {direction}"):  # fmt: skip
-            tag = operation.split("\n")
-            name = "-".join(part.replace("tick#1 ", "").split(" -1")[0].replace(" ", "") for part in tag)
+            parts = operation.split("\n")
+            name = "-".join(part.replace("tick#1 ", "").split(" -1")[0].replace(" ", "") for part in parts)
             lines = f"{hold}\nrqh tick 150\ntick tick 0\ntick#1 effctx 2\ntick#1 {operation}"
             yield case(f"sh-{hold[:3]}-{name}", STEER, f"{hold}, then {name} from a tick", lines, SEE, wire=FULL)
     for allow in (False, True):
@@ -125,8 +126,9 @@ def _steering() -> Iterator[Case]:
             for side, direction in (("rqh", 0), ("rsh", 1)):
                 lines = f"{side} ret {ret}\nrqh tick 200\ntick#1 effctx 2\ntick#1 cont {direction}\ntick tick 0"
                 maps = f"{side[:2]}b get {2 * direction} x-up\n{side[:2]}b add {2 * direction} x-n 1\n{side[:2]}t get {2 * direction} :path"
+                options: dict[str, Any] = {"allow_on_headers_stop_iteration": True} if allow else {}
                 yield case(f"sa-{side}-{ret}-{int(allow)}", STEER, f"{side} returns {ret}, allow={allow}, FULL", lines, maps,
-                           SEE, wire=FULL, **({"allow_on_headers_stop_iteration": True} if allow else {}))  # fmt: skip
+                           SEE, wire=FULL, **options)  # fmt: skip
 
 
 def _calls() -> Iterator[Case]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from .build import FULL, GET, Case, case, script
 from .phases import PHASES, in_phase
@@ -39,8 +40,9 @@ def cases() -> Iterator[Case]:
         for tag, area, operations in (("m", "metrics", METRICS), ("d", "shared data", DATA), ("q", "shared queues", QUEUES),
                                       ("o", "odd corners", OTHERS), ("b", "wrong arguments", BAD)):  # fmt: skip
             if roots:
+                extra: dict[str, Any] = {"vm_configuration": script(phase, *operations)} if phase == "start" else {}
                 yield case(f"sm-{phase}-{tag}", area, f"{area} in {phase}", script(phase, *operations), wire=GET,
-                           **({"vm_configuration": script(phase, *operations)} if phase == "start" else {}))  # fmt: skip
+                           **extra)  # fmt: skip
             else:
                 yield in_phase(f"sm-{phase}-{tag}", area, f"{area} in {phase}", phase, *operations)
     chain = (
@@ -74,7 +76,7 @@ def cases() -> Iterator[Case]:
             {"root_id": "D", "vm_id": "d", "configuration": "rqh sdget k\nrqh sdset k d 1\nrqh mdef 0 c\nrqh mget 4"},
         ]
         yield case(f"sd-vms-{vm}", "shared data", "four plugins, vm_id " + (vm or "empty"), filters=filters)
-    for tag, operations in (
+    functions: tuple[tuple[str, list[str]], ...] = (
         ("compress", ["foreign compress aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "foreign compress ''"]),
         ("expr", ["foreign expr_create 1+1", "foreign expr_evaluate %00%00%00%00", "foreign expr_create request.path",
                   "foreign expr_evaluate %01%00%00%00", "foreign expr_create 1+", "foreign expr_evaluate %09%00%00%00",
@@ -97,11 +99,10 @@ def cases() -> Iterator[Case]:
                    "foreign set_envoy_filter_state ''", "foreign set_envoy_filter_state %ff"]),
         ("sign", ["foreign verify_signature ''", "foreign sign ''", "foreign set_upstream_override_host ''",
                   "foreign verify_signature %ff"]),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for tag, calls in functions:
         for event in ("rqh", "rsh", "log"):
-            yield case(
-                f"sf-{tag}-{event}", "foreign functions and loading", f"{tag} in {event}", script(event, *operations)
-            )
+            yield case(f"sf-{tag}-{event}", "foreign functions and loading", f"{tag} in {event}", script(event, *calls))
     yield case("sf-root", "foreign functions and loading", "in configure", script(
         "cfg", "foreign compress aaaa", "foreign declare_property %0a%01a", "foreign expr_create 1+1",
         "foreign expr_evaluate %00%00%00%00", "foreign set_envoy_filter_state %0a%0cenvoy.string%12%01v",
