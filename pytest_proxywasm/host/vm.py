@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.callbacks import CALLBACKS
 from ..abi.module import Interface
-from ..errors import FilterError
+from ..errors import FilterError, GuestTrap
 from ..model import Action
 from ..trace import Arguments, Callback
+from ..trace.text import callback_line
 from .plugin import PluginConfig
 from .shared import MetricIds
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from .proxy import Proxy
 
 T = TypeVar("T")
+
+MAX_DEPTH = 40
+"""How deep callbacks may cause each other. In Envoy 1.40 the guest's stack overflows, some thousand levels later."""
 
 
 class GuestRunner(Protocol):
@@ -67,6 +71,7 @@ class Vm:
         self.interface: Interface
         self._actions: deque[Callable[[], None]] = deque()
         self._next_id = 1
+        self._depth = 0
         self._calls = {"http": 0, "grpc_call": 0, "grpc_stream": 0}
 
     @property
@@ -123,15 +128,19 @@ class Vm:
         event = Callback(
             name, Arguments(zip(spec.params[: len(passed)], shown)), context.id, context.label, self.worker
         )
-        value = self._enter(context, event, context.id, *passed)
-        result: T | int | None = value
-        if event.finished and value is not None:
-            event.action = Action(value) if spec.result == "action" else bool(value)
-            if convert is not None:
-                result = convert(value)
-        self.stop_iteration = False
-        if not (answers_failure and self.failed):
-            self.run_actions()
+        self._depth += 1
+        try:
+            value = self._enter(context, event, context.id, *passed)
+            result: T | int | None = value
+            if event.finished and value is not None:
+                event.action = Action(value) if spec.result == "action" else bool(value)
+                if convert is not None:
+                    result = convert(value)
+            self.stop_iteration = False
+            if not (answers_failure and self.failed):
+                self.run_actions()
+        finally:
+            self._depth -= 1
         return result
 
     def start_function(self, name: str, *args: int) -> None:
@@ -149,6 +158,8 @@ class Vm:
         if proxy.tracing:
             proxy.trace.add(event)
         try:
+            if self._depth > MAX_DEPTH:
+                raise self._endless(event)
             value = guest.call(event.name, *args)
             event.finished = True
             return value
@@ -165,6 +176,16 @@ class Vm:
             raise
         finally:
             self.current, self.effective, guest.callback = saved
+
+    def _endless(self, event: Callback) -> GuestTrap:
+        name = f"filter {self.config.name!r}" if self.config.name else "the filter"
+        return GuestTrap(
+            f"{name} trapped in {event.name}: its callbacks cause each other without end, as by a callout that fails "
+            f"at once and is made again when it has failed. In Envoy the guest's call stack overflows there.\n\n"
+            f"during: {callback_line(event)}",
+            callback=event.name,
+            kind="stack_overflow",
+        )
 
     def fail(self) -> None:
         """The guest cannot be called again."""

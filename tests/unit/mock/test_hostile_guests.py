@@ -249,6 +249,20 @@ def test_the_tests_own_error_wins_over_one_from_closing(hosts: Any, hostile: Any
     assert host.closed
 
 
+def test_callbacks_that_cause_each_other_without_end_are_a_trap(scripts: Any) -> None:
+    """A stream to nowhere fails at once, and is opened again when it has failed; the stack overflows in Envoy too."""
+    nowhere = "gstream %0a%06%0a%04nope service method '' a b"
+    host = scripts.start(f"rqh {nowhere}", f"gcl {nowhere}", filter={"name": "mine"})
+    with pytest.raises(GuestTrap) as caught:
+        host.get("/")
+    assert (caught.value.kind, caught.value.callback) == ("stack_overflow", "proxy_on_grpc_close")
+    assert str(caught.value).splitlines()[0] == (
+        "filter 'mine' trapped in proxy_on_grpc_close: its callbacks cause each other without end, as by a callout "
+        "that fails at once and is made again when it has failed. In Envoy the guest's call stack overflows there."
+    )
+    works(scripts)
+
+
 def test_memory_that_grows_inside_the_allocator_is_found(hosts: Any) -> None:
     """The host writes into the new page, the guest reads it there."""
     one = Filter(
