@@ -16,6 +16,7 @@ VALUES = st.binary(max_size=24).map(lambda value: value.translate(None, b"\r\n\0
     max_examples=500,
     derandomize=True,
     database=None,
+    deadline=2000,  # an example takes about a millisecond; this machine may be busy
     # The fixtures are of the session, and every example has a host of its own; all other health checks stay on.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
