@@ -74,6 +74,7 @@ class EnvoyHost:
         self._on_trap = on_trap
         self._upstream: Upstream = upstream if upstream is not None else Response(200)
         self._crash: FilterError | None = None
+        self._connections: list[EnvoyTcpStream] = []
         setup = Setup(
             filters=tuple(filters),
             services=tuple(services),
@@ -142,7 +143,7 @@ class EnvoyHost:
         refusing = isinstance(upstream, ConnectionRefused)
         instance.answer_upstream = lambda served: upstream(served.request()) if callable(upstream) else upstream
         client: Client | None = None
-        stalled = False
+        stalled = sent = False
         exchange = Exchange()
         exchange.request = request
         try:
@@ -152,6 +153,7 @@ class EnvoyHost:
             patience = Patience(instance, timeout)
             client = (Http2Client if http_version == "2" else Http1Client)(instance.port, patience.wait_on)
             client.send(request, instance.between_chunks)
+            sent = True
             client.receive()
             stalled = not (client.complete or client.closed or patience.stream_ended)
         except (EnvoyFailure, OSError) as error:
@@ -160,7 +162,7 @@ class EnvoyHost:
             if client is not None:
                 client.close()
             with contextlib.suppress(EnvoyFailure):
-                self._finish(start, refusing)
+                self._finish(start, refusing, sent)
             assemble(exchange, start, instance, client)
             self.exchanges.append(exchange)
             del self.exchanges[:-1000]
@@ -180,11 +182,11 @@ class EnvoyHost:
             "streams": len(instance.ended_streams()),
         }
 
-    def _finish(self, start: Mapping[str, int], refusing: bool) -> None:
+    def _finish(self, start: Mapping[str, int], refusing: bool, sent: bool) -> None:
         """Wait until the stream has ended, and close the connections to the upstream: each exchange gets a new one."""
         instance = self._instance
         deadline = time.monotonic() + END_SECONDS
-        while len(instance.ended_streams()) <= start["streams"]:
+        while sent and len(instance.ended_streams()) <= start["streams"]:
             if time.monotonic() > deadline or instance.process.ended:
                 break
             time.sleep(0.002)
@@ -225,7 +227,9 @@ class EnvoyHost:
         self._check_usable("tcp")
         if worker not in (None, 0):
             refuse("Host.workers")
-        return EnvoyTcpStream(self, self._instance)
+        stream = EnvoyTcpStream(self, self._instance)
+        self._connections.append(stream)
+        return stream
 
     def cluster(self, name: str, handler: Any = None) -> None:
         """Declare a cluster that filters can call, and what answers: a server of ours on a port of its own."""
@@ -284,6 +288,8 @@ class EnvoyHost:
         if self.closed:
             return
         self.closed = True
+        for connection in self._connections:
+            connection._hang_up()
         self._pool.give_back(self._instance)
 
     def __enter__(self) -> EnvoyHost:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..checks import Checks
+from ..envoy.binary import envoy_version
 from ..errors import (
     EnvoyDiffersError,
     FilterError,
@@ -50,6 +51,7 @@ def open_shadowed(
         FilterStartError: a filter does not load or start.
         EnvoyDiffersError: it does in Envoy.
     """
+    checks.envoy = checks.envoy or envoy_version(pool.binary)
     shadow = Shadow(filters, options, pool=pool, checks=checks)
     try:
         return ShadowedHost(filters, shadow=shadow, engine=engine, on_log=on_log, **options)
