@@ -71,7 +71,7 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     assert any("make test" in line for line in head)
 
 
-def test_the_reference_of_the_abi_is_up_to_date() -> None:
+def test_the_generated_reference_is_up_to_date() -> None:
     """`make docs` writes it from the declarations."""
     sys.path.insert(0, str(ROOT / "docs"))
     try:
@@ -80,3 +80,5 @@ def test_the_reference_of_the_abi_is_up_to_date() -> None:
         sys.path.pop(0)
     page = (ROOT / "docs/reference/abi.md").read_text(encoding="utf-8")
     assert page == generate.abi(), "docs/reference/abi.md is stale: run `make docs`"
+    page = (ROOT / "docs/reference/backends.md").read_text(encoding="utf-8")
+    assert page == generate.backends(), "docs/reference/backends.md is stale: run `make docs`"
