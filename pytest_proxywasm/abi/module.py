@@ -8,7 +8,7 @@ from typing import Protocol
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..errors import FilterStartError
-from .callbacks import ALLOCATORS, CALLBACKS, START_FUNCTIONS
+from .callbacks import ALLOCATORS, CALLBACKS
 from .enums import ALL_VERSIONS, AbiVersion
 
 
@@ -121,11 +121,11 @@ def describe(exports: Sequence[Export]) -> Interface:
     callbacks = {}
     for name, spec in CALLBACKS.items():
         type_ = functions.get(name)
-        if type_ is None:
+        if type_ is None or version not in spec.versions:
             continue
-        right = set(type_.params) <= {"i32"} and len(type_.params) in spec.arities()
-        if not right or type_.results != spec.wasm_results:
-            wanted = _words(("i32",) * (len(spec.params) + 1), spec.wasm_results)
+        params = spec.wasm_params(version)
+        if type_.params != params or type_.results != spec.wasm_results:
+            wanted = _words(params, spec.wasm_results)
             raise FilterStartError(
                 f"Bad function signature for: {name}, want: {wanted}, "
                 f"but the module exports: {_words(type_.params, type_.results)}\n"
@@ -133,18 +133,18 @@ def describe(exports: Sequence[Export]) -> Interface:
                 "ABI version, or a hand-written export, is the usual cause."
             )
         callbacks[name] = len(type_.params)
-    for name, wanted_type in _start_types(allocator).items():
-        type_ = functions.get(name)
-        if type_ is not None and (type_.params, type_.results) != wanted_type:
-            raise FilterStartError(
-                f"Bad function signature for: {name}, want: {_words(*wanted_type)}, "
-                f"but the module exports: {_words(type_.params, type_.results)}"
-            )
     if "_initialize" in functions:
         main = next((name for name in ("main", "__main_void") if name in functions), None)
         starts: tuple[str, ...] = ("_initialize", main) if main else ("_initialize",)
     else:
         starts = ("_start",) if "_start" in functions else ()
+    for name in (allocator, *starts):
+        type_, wanted_type = functions[name], _TYPES[name]
+        if (type_.params, type_.results) != wanted_type:
+            raise FilterStartError(
+                f"Bad function signature for: {name}, want: {_words(*wanted_type)}, "
+                f"but the module exports: {_words(type_.params, type_.results)}"
+            )
     return Interface(version, callbacks, allocator, starts)
 
 
@@ -220,13 +220,15 @@ def _no_version(exports: Sequence[Export]) -> str:
     return f"{first}The module exports {', '.join(found)}; known are {known}."
 
 
-def _start_types(allocator: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    types: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = dict.fromkeys(START_FUNCTIONS, ((), ()))
-    types["main"] = (("i32", "i32"), ("i32",))
-    types["__main_void"] = ((), ("i32",))
-    types[allocator] = (("i32",), ("i32",))
-    return types
+_TYPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "_initialize": ((), ()),
+    "_start": ((), ()),
+    "main": (("i32", "i32"), ("i32",)),
+    "__main_void": ((), ("i32",)),
+    **dict.fromkeys(ALLOCATORS, (("i32",), ("i32",))),
+}
+"""The types of what a host calls beside the callbacks."""
 
 
 def _words(params: Sequence[str], results: Sequence[str]) -> str:
-    return f"{' '.join(params)} -> {' '.join(results)}".strip()
+    return f"{' '.join(params) or 'void'} -> {' '.join(results) or 'void'}"

@@ -280,6 +280,7 @@ def grpc_start(
     if isinstance(handler, NoHosts):
         pending.no_hosts()
         return Status.INTERNAL_FAILURE
+    pending.by_hand = handler is None
     if handler is not None:
         pending.start(cluster, handler)
     return call_id
