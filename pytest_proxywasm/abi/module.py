@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
-from ..errors import FilterStartError
+from ..errors import FilterStartError, NotEmulatedError
 from .callbacks import ALLOCATORS, CALLBACKS
+from .elsewhere import IMPORTS_ELSEWHERE, NOT_EMULATED
 from .enums import ALL_VERSIONS, AbiVersion
 
 
@@ -77,19 +78,6 @@ class Interface:
     starts: tuple[str, ...]
 
 
-# Imports that belong to other hosts: name or prefix, the host, and what it is.
-_FOREIGN = (
-    ("proxy_redis_", "Higress", "its Redis calls"),
-    ("proxy_inject_encoded_data_to_filter_chain", "Higress", "its out-of-band response bodies"),
-    ("proxy_get_upstream_hosts", "Higress", "its upstream host list"),
-    ("proxy_set_upstream_override_host", "Higress", "its upstream override"),
-    ("ngx_log", "ngx_wasm_module (Kong)", "its own log function"),
-    ("proxy_dispatch_http_call", "ngx_wasm_module (Kong) and MOSN", "a draft's name of proxy_http_call"),
-    ("proxy_send_http_response", "ngx_wasm_module (Kong) and MOSN", "a draft's name of proxy_send_local_response"),
-    ("proxy_get_buffer", "ngx_wasm_module (Kong)", "a draft's name of proxy_get_buffer_bytes"),
-    ("proxy_set_buffer", "ngx_wasm_module (Kong)", "a draft's name of proxy_set_buffer_bytes"),
-    ("proxy_resume_", "MOSN", "a draft's name of proxy_continue_stream"),
-)
 _HINTS = {
     "env.abort": "AssemblyScript: build with --use abort=abort_proc_exit, no proxy offers env.abort",
     "env.seed": "AssemblyScript: Math.random() imports env.seed, which no proxy offers",
@@ -170,6 +158,11 @@ def check_imports(
                 f"It is a {item.kind}; proxies offer functions, a memory and a table only."
             )
         wanted = offered.get((item.module, item.name))
+        if wanted is None and item.module == "env" and item.name in NOT_EMULATED:
+            raise NotEmulatedError(
+                f"the filter imports {full} ({NOT_EMULATED[item.name]}). Envoy offers that beyond the ABI; the mock "
+                "host does not emulate it."
+            )
         if wanted is None:
             raise FilterStartError(
                 f"Failed to load Wasm module due to a missing import: {full}\n"
@@ -195,9 +188,9 @@ def _about_missing(
             f"{name} exists in ABI {having} only, and this guest declares ABI {version}; "
             "Envoy refuses to load it as well."
         )
-    for prefix, host, what in _FOREIGN:
-        if name == prefix or (prefix.endswith("_") and name.startswith(prefix)):
-            return f"It belongs to {host} ({what}); Envoy does not offer it and refuses to load the filter."
+    other = IMPORTS_ELSEWHERE.get(name) if module == "env" else None
+    if other is not None:
+        return f"It belongs to {other.hosts} ({other.what}); Envoy does not offer it and refuses to load the filter."
     if module not in ("env", "wasi_snapshot_preview1", "wasi_unstable"):
         return f"Proxies offer the modules env, wasi_snapshot_preview1 and wasi_unstable, not {module!r}."
     return f"No host function of that name exists in ABI {version}; Envoy refuses to load the filter as well."

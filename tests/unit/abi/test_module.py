@@ -234,8 +234,8 @@ def test_everything_that_a_version_offers_can_be_imported(version: AbiVersion) -
         ),
         (
             Item("proxy_resume_downstream"),
-            "It belongs to MOSN (a draft's name of proxy_continue_stream); Envoy does not offer it and refuses to load "
-            "the filter.",
+            "It belongs to ngx_wasm_module (Kong) and MOSN (a draft's name of proxy_continue_stream); Envoy does not "
+            "offer it and refuses to load the filter.",
         ),
         (
             Item("f", module="wasi_snapshot_preview2"),
