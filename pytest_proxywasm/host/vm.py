@@ -14,7 +14,7 @@ from ..abi.callbacks import CALLBACKS
 from ..abi.module import Interface
 from ..errors import FilterError, GuestTrap
 from ..model import Action
-from ..trace import Arguments, Callback
+from ..trace import Arguments, Callback, Why
 from ..trace.text import callback_line
 from .plugin import PluginConfig
 from .shared import MetricIds
@@ -33,6 +33,7 @@ class GuestRunner(Protocol):
     """A started guest, as the host sees it."""
 
     callback: Callback | None
+    why: Why | None
 
     def call(self, name: str, *args: int) -> int | None:
         """Call an export; raises a `FilterError` when the guest traps."""

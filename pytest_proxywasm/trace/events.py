@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..model import Action
+
+Why: TypeAlias = "str | tuple[Any, ...]"
+"""A reason: a text, or a function and its arguments, for texts that are made only when somebody reads them."""
 
 
 class Arguments(dict[str, Any]):
@@ -49,7 +52,7 @@ class Hostcall:
         callback: the callback during which it was made.
     """
 
-    __slots__ = ("args", "callback", "injected", "name", "results", "status")
+    __slots__ = ("_why", "args", "callback", "injected", "name", "results", "status")
 
     def __init__(
         self,
@@ -66,6 +69,24 @@ class Hostcall:
         self.results = results
         self.callback = callback
         self.injected = injected
+        self._why: Why | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why the host answered so: which argument was bad and why, or why an OK had no effect; else empty.
+
+        Names of headers, never their values.
+        """
+        if self.injected:
+            return "the test injected this status"
+        why = self._why
+        if why is None:
+            return ""
+        return why if isinstance(why, str) else why[0](*why[1:])
+
+    def because(self, why: Why | None) -> None:
+        """Say why it was answered so (for hosts): a text, or a function and its arguments that gives it when asked."""
+        self._why = why
 
     def __repr__(self) -> str:
         from .text import hostcall_line
