@@ -277,7 +277,7 @@ def bind(spec: HostcallSpec) -> Bound:
             if plain:
                 if record is not None:
                     record.status = answer
-                return int(answer)
+                return None if answer is None else int(answer)
             if type(answer) is Status:
                 status = answer
             else:

@@ -247,12 +247,13 @@ def grpc_start(
         raise proxy.crash(no_service(f"proxy_{kind}", raw_service), callback=vm.running)
     name = to_text(service.cluster)
     cluster = proxy.clusters.get(name)
+    no_cluster = reasons.no_cluster, name, tuple(proxy.clusters), "pw.GrpcResponse()"
     if cluster is None and service.named:
-        return context.because(Status.PARSE_FAILURE, reasons.no_cluster, name, tuple(proxy.clusters))
+        return context.because(Status.PARSE_FAILURE, *no_cluster)
     call_id = vm.new_call_id(kind)
     if cluster is None:
         defer_close(root, call_id, UNAVAILABLE, b"Cluster not available")
-        return context.because(Status.INTERNAL_FAILURE, reasons.no_cluster, name, tuple(proxy.clusters))
+        return context.because(Status.INTERNAL_FAILURE, *no_cluster)
     if vm.scratch and not isinstance(cluster.handler, NoHosts):
         return call_id
     headers = request_headers(service, b"/" + service_name + b"/" + method_name, metadata, timeout_ms)

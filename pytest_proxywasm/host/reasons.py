@@ -159,11 +159,11 @@ def histogram_value(metric_id: int) -> str:
     return f"metric {metric_id} is a histogram, which has no value to read"
 
 
-def no_cluster(name: str, names: Iterable[str]) -> str:
+def no_cluster(name: str, names: Iterable[str], answer: str = "pw.Response(200)") -> str:
     """A cluster nobody has declared."""
     return (
         f"the cluster {name!r} does not exist{nearest(name, names, 'there are')}. "
-        f'In the test: host.cluster("{name}", pw.Response(200))'
+        f'In the test: host.cluster("{name}", {answer})'
     )
 
 

@@ -163,6 +163,8 @@ class Vm:
                 raise self._endless(event)
             value = guest.call(event.name, *args)
             event.finished = True
+            if proxy.watcher is not None:
+                proxy.watcher(self, event)
             return value
         except FilterError as error:
             if error.callback is None:
