@@ -66,6 +66,7 @@ ROWS: tuple[Row, ...] = (
         "UsageError: functions cannot be added to an Envoy",
         "not compared: foreign functions",
     ),
+    Row("Host", "allow", "UsageError: only strict hosts forbid anything, and Envoy is none"),
     Row("Host", "inject", "UsageError: Envoy's hostcalls answer what they answer", "not compared: injected statuses"),
     Row(
         "Host", "restart", "UsageError: VMs of a running Envoy are replaced by a failure only", "not compared: restarts"
@@ -172,7 +173,7 @@ ROWS: tuple[Row, ...] = (
         "approximated: Envoy adds its own version and extensions, and has an id and a cluster (proxywasm) without it",
     ),
     Row("option", "routes"),
-    Row("option", "strict", "approximated: by what the log shows"),
+    Row("option", "strict", "UsageError: Envoy does not say why a hostcall failed; the mock checks it"),
     Row(
         "option",
         "workers",
@@ -186,7 +187,7 @@ ROWS: tuple[Row, ...] = (
 )
 _BY_NAME = {(one.owner, one.member): one for one in ROWS}
 
-_DEFAULTS: dict[str, Any] = {"workers": 1, "envoy_headers": True, "seed": 0}
+_DEFAULTS: dict[str, Any] = {"workers": 1, "envoy_headers": True, "seed": 0, "strict": False}
 
 
 def row(name: str) -> Row:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 
 from ..engine import Limits, Trap
+from ..errors import FilterError
 from ..headers import to_text
 from ..host.http.stream import HttpStreamCore
 from ..host.proxy import Proxy
 from ..host.vm import Vm
 from ..model import LogLevel
 from ..trace import Callback
-from ..trace.text import callback_line, hostcall_line
+from ..trace.text import callback_line, hostcall_lines
 
 _KINDS = {
     "unreachable": "it ran into `unreachable` (a panic or an abort, as a rule)",
@@ -53,7 +54,7 @@ def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limi
         if calls:
             more = len(made) - len(calls)
             lines.append(f"hostcalls just before{f' (after {more} others)' if more else ''}:")
-            lines += [f"    {hostcall_line(call)}" for call in calls]
+            lines += [f"    {line}" for call in calls for line in hostcall_lines(call)]
         else:
             lines.append("it had made no hostcall in this callback")
     hint = _hint(trap, event, vm)
@@ -142,4 +143,30 @@ def explain_stall(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[s
             "In Envoy this request hangs until a timeout. Either the filter forgets to resume (proxy_continue_stream, "
             "or Continue at the end of the body), or it waits for something this test does not provide.",
         ]
+    lines += _before_the_stall(core, callback)
     return "\n".join(lines), callback
+
+
+def _before_the_stall(core: HttpStreamCore, callback: str | None) -> list[str]:
+    """What the callback that paused did, and what went wrong in the exchange before: the likely cause."""
+    trace = core.exchange.trace
+    lines: list[str] = []
+    failed = [call for call in trace.hostcalls() if call.reason]
+    if failed:
+        lines += ["", "hostcalls that failed or had no effect before:"]
+        lines += [f"    {line}" for call in failed[:5] for line in hostcall_lines(call)]
+    event = next((event for event in reversed(trace) if event.name == callback), None)
+    if event is not None:
+        calls = [call for call in event.hostcalls if call not in failed][-3:]
+        lines += ["", f"it paused in: {callback_line(event)}"]
+        lines += [f"    {line}" for call in calls for line in hostcall_lines(call)]
+    return lines
+
+
+def with_later(failures: list[FilterError]) -> FilterError:
+    """The first failure; if others came after it, its message names them."""
+    first, *later = failures
+    if later:
+        told = [f"    {str(error).splitlines()[0]}" for error in later[:5]]
+        first.args = ("\n".join([str(first), "", "and after it:", *told]), *first.args[1:])
+    return first
