@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from .checks import Checks
 from .open_hosts import OpenHosts, Scope
 from .reports import Run, Settings, add_sections, explain_contains, forget_misses, write_artefacts
 from .reports import is_hypothesis_test as _is_hypothesis_test
@@ -47,6 +48,7 @@ or override the fixture in conftest.py:
 
 
 _HOSTS = pytest.StashKey[OpenHosts]()
+_CHECKS = pytest.StashKey[Checks]()
 _RUN = pytest.StashKey[Run]()
 
 
@@ -83,6 +85,7 @@ def _output(config: pytest.Config) -> Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_HOSTS] = OpenHosts()
+    config.stash[_CHECKS] = Checks()
     config.addinivalue_line(
         "markers",
         "proxywasm(**options): what proxywasm_host starts differently for this test: any option of "
@@ -110,7 +113,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     from .toolkit import check_backend, check_engine
 
     try:
-        check_backend(host)
+        config.stash[_CHECKS].envoy = check_backend(host, _setting(config, "envoy"))
         # Its wheels exist for few Pythons, so say so once and not in every test.
         check_engine(engine)
     except UsageError as error:
@@ -118,7 +121,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"proxywasm: engine {_engine_version(_setting(config, 'engine'))}, host {_setting(config, 'host')}"
+    host, envoy = _setting(config, "host"), config.stash[_CHECKS].envoy
+    named = f"{host} (Envoy {envoy})" if envoy else host
+    return f"proxywasm: engine {_engine_version(_setting(config, 'engine'))}, host {named}"
 
 
 def _engine_version(choice: str) -> str:
@@ -130,22 +135,50 @@ def _engine_version(choice: str) -> str:
     return f"{choice} (not installed)"
 
 
+# The summary of --proxywasm-host=both.
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["proxywasm_checks"] = session.config.stash[_CHECKS].dump()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    dumped = getattr(node, "workeroutput", {}).get("proxywasm_checks")
+    if dumped is not None:
+        node.config.stash[_CHECKS].add(dumped)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    checks = config.stash[_CHECKS]
+    if checks.total:
+        terminalreporter.section("proxywasm: mock and Envoy")
+        for line in checks.lines():
+            terminalreporter.write_line(line)
+
+
 # Fixtures.
 
 
 @pytest.fixture(scope="session")
-def proxywasm(pytestconfig: pytest.Config) -> Toolkit:
+def proxywasm(pytestconfig: pytest.Config) -> Iterator[Toolkit]:
     """Makes filters and hosts: ``proxywasm.filter(...)``, ``with proxywasm.host(filter) as host:``."""
     with _ShortErrors():
         from .toolkit import Toolkit
 
-        return Toolkit(
+        toolkit = Toolkit(
             pytestconfig.rootpath,
             engine=_setting(pytestconfig, "engine"),
             backend=_setting(pytestconfig, "host"),
+            envoy=_setting(pytestconfig, "envoy"),
+            checks=pytestconfig.stash[_CHECKS],
             report=_reporter(pytestconfig),
             hosts=pytestconfig.stash[_HOSTS],
         )
+    yield toolkit
+    toolkit.close()
 
 
 @pytest.fixture(scope="session")

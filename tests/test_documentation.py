@@ -40,6 +40,7 @@ def test_the_examples_run_and_print_what_the_page_shows(
 ) -> None:
     monkeypatch.delenv("CI", raising=False)  # pytest prints longer lines there
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--hypothesis-profile=ci")  # no deadline for an example on a busy machine
     folder = pytester.path
     (folder / "build").mkdir()
     (folder / "build/my_filter.wasm").write_bytes(wat_to_wasm((ROOT / "fixtures/wat/header.wat").read_text()))

@@ -17,13 +17,14 @@ from ..host.grpc import GrpcPendingCallout
 from ..host.http.context import HttpContext
 from ..host.http.router import Routes
 from ..host.http.stream import HttpStreamCore
+from ..host.options import check_options, check_protocol, one_of
 from ..host.plugin import PluginConfig
 from ..host.proxy import Proxy
 from ..host.tcp.stream import TcpStreamCore
 from ..model import Callout, Exchange, GuestLog, LogLevel, Request, Response, Upstream
 from ..trace import Trace
 from ..trace.search import Step
-from .configs import check_options, check_protocol, code_of, one_of, plugin_config
+from .configs import code_of, plugin_config
 from .explain import explain_stall, with_later
 from .injection import Injector
 from .loader import loader_of
