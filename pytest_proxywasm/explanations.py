@@ -35,7 +35,9 @@ def explain_comparison(operator: str, left: Any, right: Any) -> list[str] | None
     if isinstance(left, _Matching) or isinstance(right, _Matching):
         pattern, value = (left, right) if isinstance(left, _Matching) else (right, left)
         lines = pattern.problems(value)
-        return [f"{_brief(value)} does not fit {_cut(pattern)}", *lines] if lines else None
+        if not lines or isinstance(value, (str, bytes)):
+            return lines or None
+        return [f"{type(value).__name__} does not fit: {lines[0]}", *lines[1:], f"wanted: {_cut(pattern)}"]
     if isinstance(left, Headers) or isinstance(right, Headers):
         return _headers(left, right)
     if isinstance(left, Trace) and isinstance(right, Trace):

@@ -106,7 +106,7 @@ def add_sections(
 
     hosts = [host for host, _ in _hosts_of(item, run)]
     exchanges = [one for host in hosts if (one := _exchange(host, error)) is not None]
-    summaries = ["\n".join(exchange_summary(exchange, settings.redact)) for exchange in exchanges]
+    summaries = ["\n".join(exchange_summary(exchange, settings.redact, str(error))) for exchange in exchanges]
     if any(summaries):
         report.sections.append(("proxywasm exchange", "\n\n".join(filter(None, summaries))))
     report.sections.append(("proxywasm trace", trace_section(traces, settings.redact, settings.hint)))

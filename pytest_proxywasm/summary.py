@@ -14,8 +14,12 @@ __all__ = ["exchange_summary"]
 _SHOWN = 5
 
 
-def exchange_summary(exchange: Exchange, redact: Iterable[str] = ()) -> list[str]:
-    """What was asked, who answered, what the filters changed, and which hostcalls failed."""
+def exchange_summary(exchange: Exchange, redact: Iterable[str] = (), told: str = "") -> list[str]:
+    """What was asked, who answered, what the filters changed, and which hostcalls failed.
+
+    Args:
+        told: what the reader has been told already; hostcalls it explains are not shown again.
+    """
     request = exchange.request
     if request is None:
         return []
@@ -34,7 +38,7 @@ def exchange_summary(exchange: Exchange, redact: Iterable[str] = ()) -> list[str
     elif exchange.upstream_response is not None:
         lines.append(f"the upstream answered {exchange.upstream_response.status}")
     else:
-        lines.append("the upstream has not answered")
+        lines.append("the upstream got the request, or its beginning, and has not answered")
     if exchange.request_after is not None:
         lines += _changes("request", exchange.request_changes, hidden)
     if replied is None and exchange.response_after is not None:
@@ -42,7 +46,8 @@ def exchange_summary(exchange: Exchange, redact: Iterable[str] = ()) -> list[str
     for callout in exchange.callouts[:_SHOWN]:
         outcome = "waits for an answer" if callout.outcome is None else _outcome(callout.outcome)
         lines.append(f"callout {callout.method} {callout.path} to cluster {callout.cluster!r}: {outcome}")
-    failed = [call for call in exchange.trace.hostcalls() if call.reason] if exchange.trace is not None else []
+    calls = exchange.trace.hostcalls() if exchange.trace is not None else []
+    failed = [call for call in calls if (why := call.reason) and why not in told]
     if failed:
         lines.append("hostcalls that failed or had no effect:")
         for call in failed[:_SHOWN]:

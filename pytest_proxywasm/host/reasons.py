@@ -136,11 +136,6 @@ def no_queue(queue_id: int, ids: Iterable[int]) -> str:
     return f"no queue has the id {queue_id}; there are: {known}"
 
 
-def empty_queue(queue_id: int) -> str:
-    """Nothing to take."""
-    return f"queue {queue_id} is empty"
-
-
 def no_metric(metric_id: int, ids: Iterable[int]) -> str:
     """A metric id that was never handed out."""
     known = list(ids)

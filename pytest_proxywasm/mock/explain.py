@@ -11,7 +11,7 @@ from ..host.http.stream import HttpStreamCore
 from ..host.proxy import Proxy
 from ..host.vm import Vm
 from ..model import LogLevel
-from ..trace import Callback
+from ..trace import Callback, Hostcall
 from ..trace.text import callback_line, hostcall_lines
 
 _KINDS = {
@@ -26,6 +26,7 @@ _KINDS = {
     "bad_conversion_to_integer": "it converted a float that is no integer",
     "restricted_callback": "it made a hostcall that is not allowed there",
 }
+_CALLOUTS = ("proxy_http_call", "proxy_grpc_call", "proxy_grpc_stream")
 
 
 def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limits: Limits) -> str:
@@ -126,6 +127,7 @@ def explain_stall(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[s
             "seconds"
         ]
     waiting = proxy.pending_callouts
+    refused = _refused_callout(core, callback)
     if waiting:
         lines = [f"{what} stalled: {callback or 'nothing'} paused it, and a callout waits for an answer"]
         lines += ["", "callouts without an answer:"]
@@ -137,6 +139,10 @@ def explain_stall(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[s
             f'Give the cluster an answer: host.cluster("{callout.cluster}", {answer}),',
             f"or drive the stream by hand: host.stream(), then host.pending_callouts[0].respond({answer}).",
         ]
+    elif refused is not None:
+        lines[0] += f":\nits {refused.name} had answered {refused.status.name}, so no answer will come"
+        lines += ["", *(f"    {line}" for line in hostcall_lines(refused))]
+        return "\n".join(lines), callback
     elif callback is not None:
         lines += [
             "",
@@ -145,6 +151,17 @@ def explain_stall(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[s
         ]
     lines += _before_the_stall(core, callback)
     return "\n".join(lines), callback
+
+
+def _refused_callout(core: HttpStreamCore, callback: str | None) -> Hostcall | None:
+    """The callout the pausing callback wanted to make and could not, if there is one."""
+    calls = [
+        call
+        for event in core.exchange.trace.callbacks(callback)
+        for call in event.hostcalls
+        if call.name in _CALLOUTS and call.reason
+    ]
+    return calls[-1] if calls else None
 
 
 def _before_the_stall(core: HttpStreamCore, callback: str | None) -> list[str]:

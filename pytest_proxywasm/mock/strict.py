@@ -109,7 +109,7 @@ class Watcher:
             unknown_cluster = isinstance(call.why, tuple) and call.why[0] is no_cluster
             if strict.callouts if unknown_cluster else strict.hostcalls:
                 what = f"{call.name} answered {call.status.name}: {call.reason or 'see its arguments'}"
-        elif strict.no_effect and call.reason:
+        elif strict.no_effect and call.status is Status.OK and call.reason:
             what = f"{call.name} answered OK without effect: {call.reason}"
         return "" if not what or any(fits(call, step) for step in self._allowed) else what
 

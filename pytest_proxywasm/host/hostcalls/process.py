@@ -58,8 +58,6 @@ def proxy_resolve_shared_queue(
 def proxy_dequeue_shared_queue(context: Context, queue_id: U32) -> Annotated[bytes | Status, Output("data", "value")]:
     """Take the first item; EMPTY when there is none, NOT_FOUND for an unknown id."""
     item = context.proxy.queues.dequeue(queue_id)
-    if item is Status.EMPTY:
-        return context.because(Status.EMPTY, reasons.empty_queue, queue_id)
     if item is Status.NOT_FOUND:
         return context.because(Status.NOT_FOUND, reasons.no_queue, queue_id, tuple(context.proxy.queues.by_id))
     return item
