@@ -168,7 +168,7 @@ class Http2Client:
         trailers = request.trailers.raw
         if request.body and request.chunks is None and not trailers and "content-length" not in request.headers:
             entries.append((b"content-length", b"%d" % len(request.body)))
-        if pieces == []:
+        if pieces == [] and not trailers:
             pieces = [b""]
         last = len(pieces) - 1 if pieces else -1
         self._h2.send_headers(1, entries, end_stream=pieces is None and not trailers)

@@ -18,8 +18,8 @@ __all__ = ["assemble"]
 ADDED_BY_ENVOY = (b"content-length", b"date", b"server", b"connection")
 
 
-def assemble(exchange: Exchange, start: Mapping[str, int], instance: Instance, client: Client | None) -> None:
-    """Fill in what is known since ``start``."""
+def assemble(exchange: Exchange, start: Mapping[str, int], instance: Instance, client: Client | None) -> bool:
+    """Fill in what is known since ``start``; false if the upstream got a part of a request only."""
     reading = instance.reading
     exchange.trace = reading.trace[start["trace"] :]
     exchange.logs = reading.logs[start["logs"] :]
@@ -28,8 +28,10 @@ def assemble(exchange: Exchange, start: Mapping[str, int], instance: Instance, c
     exchange.callouts = [callout_of(one) for one in served if one.cluster not in routed]
     at_upstream = [one for one in served if one.cluster in routed]
     if at_upstream:
-        exchange.upstream_request = at_upstream[0].request()
-        exchange.upstream_response = _answered(at_upstream[0])
+        # A filter that resumes a request without need makes Envoy's router send it once more.
+        arrived = next((one for one in at_upstream if one.message.complete), at_upstream[0])
+        exchange.upstream_request = arrived.request()
+        exchange.upstream_response = _answered(arrived)
     for one in reading.observed[start["observed"] :]:
         name = _MAPS[one.where, one.what]
         if name == "response_after" or getattr(exchange, name) is None:
@@ -42,6 +44,7 @@ def assemble(exchange: Exchange, start: Mapping[str, int], instance: Instance, c
         details = ended[0].get("details") or ""
         exchange.details = "" if details == "-" else details
     exchange.local_response = _local_response(exchange)
+    return not at_upstream or any(one.message.complete for one in at_upstream)
 
 
 _MAPS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +71,7 @@ class EnvoyHost:
         self.exchanges: list[Exchange] = []
         self._on_trap = on_trap
         self._upstream: Upstream = upstream if upstream is not None else Response(200)
+        self._upstream_complete = True
         self._crash: FilterError | None = None
         self._connections: list[EnvoyTcpStream] = []
         setup = Setup(
@@ -151,18 +151,26 @@ class EnvoyHost:
                 instance.keeper.pass_through()
             patience = Patience(instance, timeout)
             client = (Http2Client if http_version == "2" else Http1Client)(instance.port, patience.wait_on)
-            client.send(request, instance.between_chunks)
             sent = True
+            instance.client_sends(True)
+            client.send(request, instance.between_chunks)
+            instance.between_chunks()
+            instance.client_sends(False)
             client.receive()
+            if patience.failure is not None:
+                raise patience.failure
             stalled = not (client.complete or client.closed or patience.stream_ended)
         except (EnvoyFailure, OSError) as error:
             self._died(error)
         finally:
+            instance.client_sends(False)
             if client is not None:
                 client.close()
-            with contextlib.suppress(EnvoyFailure):
+            try:
                 self._finish(start, refusing, sent)
-            assemble(exchange, start, instance, client)
+            except EnvoyFailure as error:
+                self._died(error)
+            self._upstream_complete = assemble(exchange, start, instance, client)
             self.exchanges.append(exchange)
             del self.exchanges[:-1000]
         self._raise_failures(exchange)
@@ -264,6 +272,11 @@ class EnvoyHost:
     def last_exchange(self) -> Exchange | None:
         """The newest exchange, also one that failed."""
         return self.exchanges[-1] if self.exchanges else None
+
+    @property
+    def upstream_complete(self) -> bool:
+        """Whether the last request that reached the upstream was complete."""
+        return self._upstream_complete
 
     @property
     def instance(self) -> Instance:

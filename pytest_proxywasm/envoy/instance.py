@@ -29,6 +29,8 @@ from .tcp_server import TcpServer
 __all__ = ["Instance"]
 
 CLUSTER_SECONDS = 30.0
+HELD_SECONDS = 3.0
+"""How long the answer to a callout is held back at most while the client sends."""
 GRPC_CALLS = ("proxy_grpc_call", "proxy_grpc_stream")
 
 
@@ -53,6 +55,8 @@ class Instance:
         self.streams: list[dict[str, str]] = []
         self._servers: dict[str, Server | None] = {}
         self._over = threading.Event()
+        self._sent = threading.Event()
+        self._sent.set()
         self._lock = threading.Lock()
         self._access_offset = 0
         self._updates = 1
@@ -181,6 +185,7 @@ class Instance:
         """What a server answers."""
         if served.cluster == UPSTREAM:
             return self.answer_upstream(served)
+        self._sent.wait(HELD_SECONDS)
         handler = self.handlers[served.cluster]
         callout = callout_of(served)
         chosen = handler.choose(callout)
@@ -191,6 +196,13 @@ class Instance:
         if inspect.isgeneratorfunction(chosen):
             return chosen(callout)
         return handler.resolve(chosen, callout)
+
+    def client_sends(self, sending: bool) -> None:
+        """While the client sends its request, callouts are not answered: as in the mock, where no time passes then."""
+        if sending:
+            self._sent.clear()
+        else:
+            self._sent.set()
 
     def failed(self, error: BaseException) -> None:
         """A server failed."""

@@ -23,11 +23,13 @@ class Patience:
     has it: of a response that breaks off Envoy closes the connection a second later only.
 
     Attributes:
+        failure: what is wrong with Envoy.
         stream_ended: the stream was over before its response was complete.
     """
 
     def __init__(self, instance: Instance, timeout: float) -> None:
         self.stream_ended = False
+        self.failure: EnvoyFailure | None = None
         self._instance = instance
         self._streams = len(instance.ended_streams())
         now = time.monotonic()
@@ -43,7 +45,8 @@ class Patience:
             return False
         try:
             instance.keeper.pass_through()
-        except EnvoyFailure:
+        except EnvoyFailure as error:
+            self.failure = error
             return False
         instance.read()
         if len(instance.ended_streams()) > self._streams:

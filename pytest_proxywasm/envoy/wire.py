@@ -106,8 +106,9 @@ class Reader:
         """Header or trailer fields and the empty line behind them."""
         fields = []
         while line := self.line():
-            name, _, value = line.partition(b":")
-            fields.append((name, value.removeprefix(b" ")))
+            # A pseudo header that a filter has put among others begins with a colon itself.
+            name, _, value = line[1:].partition(b":")
+            fields.append((line[:1] + name, value.removeprefix(b" ")))
         return fields
 
     def take(self, at_most: int) -> bytes:

@@ -106,9 +106,10 @@ def answer_with(core: HttpStreamCore, upstream: Upstream, sync: Callable[[], Exc
             core.upstream_reset("remote_connection_failure", "delayed connect error: Connection refused")
         elif isinstance(answer, Reset):
             if answer.after_headers:
-                core.response_headers(
-                    HeaderMap.response([(b":status", b"200"), (b"transfer-encoding", b"chunked")]), False
-                )
+                # To a HEAD request that is the whole response.
+                method = core.upstream_headers.get(b":method") if core.upstream_headers is not None else None
+                headers = HeaderMap.response([(b":status", b"200"), (b"transfer-encoding", b"chunked")])
+                core.response_headers(headers, method == b"HEAD")
             core.upstream_reset()
 
     if not isinstance(answer, Timeout):

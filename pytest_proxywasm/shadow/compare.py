@@ -18,12 +18,16 @@ Pair = tuple[bytes, bytes]
 NOT_SENT = (b":scheme",)
 """Request headers that HTTP/1.1 does not carry to the upstream."""
 FRAMING = (b"transfer-encoding",)
+QUEUE = "proxy_on_queue_ready"
+"""Comes when the worker has time: in Envoy that may be between two pieces of a body."""
 
 
-def compare_exchanges(mock: Exchange, envoy: Exchange, *, services: bool = False) -> list[str]:
+def compare_exchanges(mock: Exchange, envoy: Exchange, *, partial: bool = False, services: bool = False) -> list[str]:
     """A paragraph for each thing that differs; none when they agree.
 
     Args:
+        partial: the stream ended while its request was still arriving at Envoy's upstream; in the mock a request that
+            is cut so does not get there, or gets there as far as it had come.
         services: there are Wasm services beside the chain; Envoy runs them on another thread, and what they log and
             call is left out here.
     """
@@ -31,17 +35,25 @@ def compare_exchanges(mock: Exchange, envoy: Exchange, *, services: bool = False
     found += _value("outcome", mock.outcome, envoy.outcome)
     found += _value("details", mock.details, envoy.details)
     found += _message("response", mock.response, envoy.response)
-    found += _message("upstream_request", mock.upstream_request, envoy.upstream_request)
+    if not partial:
+        found += _message("upstream_request", mock.upstream_request, envoy.upstream_request)
     for name in ("request_before", "request_after", "response_before", "response_after"):
+        if name == "response_after" and envoy.response_after is None:
+            continue  # a reply in place of a response does not pass the chain
         found += _headers(name, getattr(mock, name), getattr(envoy, name))
     found += _callouts(mock.callouts, envoy.callouts)
-    trace = mock.trace
-    if services:
-        trace = Trace(event for event in trace if event.worker >= 0)
-    else:
-        found += _logs(mock.logs, envoy.logs)
-    found += _lines("hostcalls", *trace_lines(trace, envoy.trace))
+    queues = {event.context_id for event in (*mock.trace.callbacks(QUEUE), *envoy.trace.callbacks(QUEUE))}
+    if not services:
+        found += _logs(_without(mock.logs, queues), _without(envoy.logs, queues))
+        found += _value("queue callbacks", len(mock.trace.callbacks(QUEUE)), len(envoy.trace.callbacks(QUEUE)))
+    trace = Trace(event for event in mock.trace if event.name != QUEUE and not (services and event.worker < 0))
+    other = Trace(event for event in envoy.trace if event.name != QUEUE)
+    found += _lines("hostcalls", *trace_lines(trace, other))
     return found
+
+
+def _without(logs: Iterable[GuestLog], contexts: set[int]) -> list[GuestLog]:
+    return [log for log in logs if log.context_id not in contexts]
 
 
 def _value(name: str, mock: object, envoy: object) -> list[str]:
@@ -52,6 +64,8 @@ def _message(name: str, mock: Request | Response | None, envoy: Request | Respon
     if mock is None or envoy is None:
         return _value(name, None if mock is None else "there is one", None if envoy is None else "there is one")
     dropped = [*FRAMING, *NOT_SENT]
+    known = (b":status",) if isinstance(mock, Response) else (b":method", b":path", b":authority")
+    dropped += [key for key, _ in mock.headers.raw if key.startswith(b":") and key not in known]
     if "content-length" not in mock.headers and envoy.headers.get("content-length") == "0":
         dropped.append(b"content-length")  # HTTP/1.1 says of an empty message that it is
     found = _headers(f"{name}.headers", mock.headers, envoy.headers, dropped=dropped)

@@ -5,6 +5,7 @@ Knows when nothing can be compared any more, and says why.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from ..errors import (
 )
 from ..model import Callout, ConnectionRefused, Exchange, Metric, NoHosts, Reset, Timeout
 from .compare import compare_exchanges, compare_metrics
-from .sendable import problem_with_answer, problem_with_request
+from .sendable import problem_with_answer, problem_with_length, problem_with_request
 
 if TYPE_CHECKING:
     from ..envoy.pool import Pool
@@ -34,6 +35,7 @@ __all__ = ["Shadow"]
 IN_BOTH = ("protocol", "services", "clusters", "node", "routes", "buffer_limit")
 """Options that Envoy gets as well."""
 START_EFFECTS = ("proxy_http_call", "proxy_grpc_call", "proxy_grpc_stream")
+MERGE_SECONDS = 5.0
 TICKS = "the filter ticks, and time is real in Envoy"
 
 
@@ -167,8 +169,13 @@ class Shadow:
         self._unexpected.clear()
         if not isinstance(failure, EnvoyCrashError):
             if not isinstance(error, EnvoyCrashError):
-                found += compare_exchanges(exchange, envoy, services=bool(self._options.get("services")))
-                found += compare_metrics(mock.metrics, self._mock_start, host.metrics.all(), self._envoy_start)
+                found += compare_exchanges(
+                    exchange,
+                    envoy,
+                    partial=not host.upstream_complete,
+                    services=bool(self._options.get("services")),
+                )
+                found += self._compare_metrics(mock, host)
         if any(event.name == "proxy_on_tick" for event in host.trace) and found:
             self.skip(TICKS)
             return []
@@ -196,6 +203,15 @@ class Shadow:
             failure = envoy.errors[0]
         return envoy, failure
 
+    def _compare_metrics(self, mock: MockHost, host: EnvoyHost) -> list[str]:
+        """What differs in metrics; Envoy merges the histograms of its workers a little later."""
+        deadline = time.monotonic() + MERGE_SECONDS
+        while True:
+            found = compare_metrics(mock.metrics, self._mock_start, host.metrics.all(), self._envoy_start)
+            if not found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.01)
+
     def _compare_ends(self, error: FilterError | None, failure: Exception | None) -> list[str]:
         def kind(one: Exception | None) -> str:
             if isinstance(one, GuestTrap):
@@ -216,7 +232,9 @@ class Shadow:
         if self._reason:
             return
         if exchange.request is not None:
-            problem = problem_with_request(exchange.request, http_version) or problem_with_answer(upstream)
+            request = exchange.request
+            problem = problem_with_request(request, http_version) or problem_with_answer(upstream, request)
+            problem = problem or problem_with_length(exchange)
             if problem:
                 self.taint(problem)
         if _ticks(mock):

@@ -11,7 +11,7 @@ def request_map(headers: Headers, request: Request, http_version: str) -> Header
     """Request headers in the order Envoy's codec gives them, with the missing pseudo headers filled in.
 
     HTTP/1.1: ``:authority``, ``:path``, ``:method``, ``:scheme``, then the others as sent. HTTP/2: pseudo headers as
-    sent, cookies joined to one.
+    sent, cookies joined to one behind all others, and none for nothing but empty ones (Envoy 1.40).
     """
     pseudo = [pair for pair in headers.raw if pair[0].startswith(b":")]
     others = [pair for pair in headers.raw if not pair[0].startswith(b":")]
@@ -24,12 +24,10 @@ def request_map(headers: Headers, request: Request, http_version: str) -> Header
     given.setdefault(b":method", to_bytes(request.method))
     given.setdefault(b":scheme", to_bytes(request.scheme))
     if http_version == "2":
-        cookies = [value for name, value in others if name == b"cookie"]
-        if len(cookies) > 1:
-            joined = (b"cookie", b"; ".join(cookies))
-            at = next(i for i, pair in enumerate(others) if pair[0] == b"cookie")
-            others = [pair for pair in others if pair[0] != b"cookie"]
-            others.insert(at, joined)
+        joined = b"; ".join(value for name, value in others if name == b"cookie")
+        others = [pair for pair in others if pair[0] != b"cookie"]
+        if joined:
+            others.append((b"cookie", joined))
         names = [name for name, _ in pseudo]
         names += [name for name in (b":method", b":scheme", b":authority", b":path") if name not in names]
     else:

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 import pytest_proxywasm as pw
-from pytest_proxywasm.shadow.sendable import EMPTY_CHUNK, HTTP1, UPSTREAM, problem_with_answer, problem_with_request
+from pytest_proxywasm.shadow.sendable import (
+    EMPTY_CHUNK,
+    FRAMES,
+    HTTP1,
+    REFUSED_BODY,
+    UPSTREAM,
+    problem_with_answer,
+    problem_with_request,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,4 +73,14 @@ def test_an_empty_chunk_is_the_end_of_a_body_on_the_wire() -> None:
     ],
 )
 def test_answers(answer: Any, problem: str) -> None:
-    assert problem_with_answer(answer) == problem
+    assert problem_with_answer(answer, pw.Request()) == problem
+
+
+def test_a_refused_connection_shows_before_a_body_arrives() -> None:
+    assert problem_with_answer(pw.ConnectionRefused(), pw.Request(body=b"a")) == REFUSED_BODY
+
+
+def test_http2_has_frames() -> None:
+    request = pw.Request("POST", body=b"a" * 16385)
+    assert problem_with_request(request, "2") == FRAMES
+    assert problem_with_request(request, "1.1") == ""
