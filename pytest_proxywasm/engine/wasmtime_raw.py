@@ -66,7 +66,11 @@ _view.restype = ctypes.py_object
 _view.argtypes = (_pointer, ctypes.c_ssize_t, ctypes.c_int)
 
 # The function wants four parameters; one that takes none of them may be called with them in every C ABI.
-_Callback = ctypes.CFUNCTYPE(ctypes.c_size_t)
+# Its result is a trap to free. When a callback fails before its first bytecode (a signal handler raises there, or the
+# stack is full), ctypes writes no result at all, and wasmtime would free whatever lay there. So the Python function is
+# the callback of an inner function without a result, which always comes back with None, and None is a null pointer.
+_Inner = ctypes.PYFUNCTYPE(None)
+_Callback = ctypes.PYFUNCTYPE(ctypes.c_void_p)
 _WRITABLE = 0x200
 _OF = ffi.wasmtime_extern_t.of.offset
 _VALUE_SIZE = ctypes.sizeof(ffi.wasmtime_val_raw_t)
@@ -104,7 +108,7 @@ class RawLinked:
         linker_address, type_address = _address(linker.ptr()), _address(nothing.ptr())
         self._kept: list[Any] = [linker, nothing]
         for number, (function, kind) in enumerate(found):
-            callback = _Callback(self.calls.callback(function, kind, 0))
+            callback = _Callback(_Inner(self.calls.callback(function, kind, None)))
             self._kept.append(callback)
             name = str(number).encode()
             error = _define(linker_address, b"h", 1, name, len(name), type_address, _address(callback), None, None)

@@ -23,6 +23,7 @@ from ..model import (
     Response,
     Timeout,
 )
+from . import reasons
 from .clock import Timer
 from .headermap import HeaderMap, Pair
 from .http.router import prepare_upstream_headers, problem_with_request
@@ -228,8 +229,15 @@ def http_call(
     cluster = proxy.clusters.get(name)
     headers = HeaderMap.request(entries)
     path, method, host = (headers.get(key) for key in (b":path", b":method", b":authority"))
-    if timeout_ms >= 1 << 31 or cluster is None or path is None or method is None or host is None:
-        return Status.BAD_ARGUMENT
+    if timeout_ms >= 1 << 31:
+        return context.because(Status.BAD_ARGUMENT, reasons.bad_timeout, timeout_ms)
+    if cluster is None:
+        return context.because(Status.BAD_ARGUMENT, reasons.no_cluster, name, tuple(proxy.clusters))
+    if path is None or method is None or host is None:
+        given = {":method": method, ":path": path, ":authority": host}
+        missing = tuple(key for key, value in given.items() if value is None)
+        sent = tuple(key for key, _ in headers.entries)
+        return context.because(Status.BAD_ARGUMENT, reasons.no_pseudo_header, missing, sent)
     if body:
         headers.set(b"content-length", b"%d" % len(body))
     headers.set(b"x-envoy-internal", b"true")
@@ -258,7 +266,7 @@ def http_call(
     if isinstance(answer, NoHosts):
         callout.outcome = answer
         proxy.callouts.add(callout)
-        return Status.INTERNAL_FAILURE
+        return context.because(Status.INTERNAL_FAILURE, reasons.no_hosts, name)
     if isinstance(answer, GrpcResponse):
         raise UsageError(f"cluster {name!r} answers gRPC, but the filter made an HTTP call: {callout.method} {path!r}")
     callout.id = call_id

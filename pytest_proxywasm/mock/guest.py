@@ -12,7 +12,7 @@ from ..errors import GuestBudgetExceeded, GuestTrap
 from ..host.context import Context
 from ..host.vm import Vm
 from ..model import LogLevel
-from ..trace import Arguments, Callback
+from ..trace import Arguments, Callback, Why
 from .explain import explain_trap
 from .loader import LoadedGuest
 
@@ -23,12 +23,14 @@ class MockGuest:
     Attributes:
         memory: the guest's memory, perhaps shorter than it is by now (see `renew`).
         callback: the running callback, for the trace; ``None`` when nothing is traced.
+        why: what the host layer says about the status of the hostcall that runs.
         gate: ``"start"`` or ``"allocator"`` while only few hostcalls are allowed.
     """
 
     def __init__(self, vm: Vm, loaded: LoadedGuest, limits: Limits) -> None:
         self.vm = vm
         self.callback: Callback | None = None
+        self.why: Why | None = None
         self.gate: str | None = "start"
         self.memory = memoryview(b"")
         self.instance: Instance | None = None

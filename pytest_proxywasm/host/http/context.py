@@ -11,6 +11,7 @@ from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...abi.enums import BufferType, MapType, Status
 from ...headers import to_text
 from ...model import Action
+from .. import reasons
 from ..buffers import Buffer, BufferView
 from ..context import Context, RootContext
 from ..headermap import HeaderMap, Pair
@@ -202,6 +203,22 @@ class HttpContext(Context):
 
     # What hostcalls ask for.
 
+    def why_no_map(self, kind: MapType, *, writing: bool) -> tuple[Any, ...]:
+        """Why a map cannot be read or written now, for a reader of the trace."""
+        if kind > MapType.HTTP_RESPONSE_TRAILERS:
+            return super().why_no_map(kind, writing=writing)
+        request = kind in (MapType.HTTP_REQUEST_HEADERS, MapType.HTTP_REQUEST_TRAILERS)
+        direction = self.stream.request if request else self.stream.response
+        trailers = kind in (MapType.HTTP_REQUEST_TRAILERS, MapType.HTTP_RESPONSE_TRAILERS)
+        there = direction.trailers_map if trailers else direction.headers_map
+        if self.logging:
+            state = reasons.LOGGING if writing else reasons.NO_TRAILERS if trailers else reasons.NOT_YET
+        elif there is not None:
+            state = reasons.GONE
+        else:
+            state = reasons.NO_TRAILERS if trailers else reasons.NOT_YET
+        return reasons.map_not_there, kind, self.vm.running, state
+
     @property
     def absent_is_not_found(self) -> bool:
         """While logging, a map that is not there is no mistake of the caller."""
@@ -248,6 +265,7 @@ class HttpContext(Context):
     def continue_stream(self, direction: str) -> None:
         """Resume once the running callback has returned; request maps and body are forgotten at once (Envoy)."""
         if direction == "downstream":
+            self._no_stream("nothing is resumed")
             return
         self.request.forget()
         side = self.request if direction == "request" else self.response
@@ -260,6 +278,7 @@ class HttpContext(Context):
     def close_stream(self, direction: str) -> None:
         """Reset the stream once the running callback has returned."""
         if direction not in ("request", "response"):
+            self._no_stream("nothing is closed")
             return
         if not self.stream.details:
             self.stream.details = "wasm_close_stream"
