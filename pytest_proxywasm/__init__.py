@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         NotEmulatedError,
         ProxyWasmError,
         StreamStalled,
+        StrictError,
         UsageError,
     )
     from .filters import Filter
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .host.grpc import GrpcPendingCallout
     from .mock import MockHost
     from .mock.stream import HttpStream
+    from .mock.strict import Strict
     from .mock.tcp import TcpStream
     from .model import (
         Action,
@@ -48,10 +50,12 @@ if TYPE_CHECKING:
         Response,
         Timeout,
     )
+    from .stand_ins import ANY, Placeholder, matching
     from .toolkit import Toolkit
     from .trace import Callback, Hostcall, Trace, WasiCall
 
 __all__ = [
+    "ANY",
     "AbiError",
     "Action",
     "After",
@@ -86,6 +90,7 @@ __all__ = [
     "NotEmulatedError",
     "PeerType",
     "PendingCallout",
+    "Placeholder",
     "ProxyWasmError",
     "Request",
     "Reset",
@@ -93,12 +98,15 @@ __all__ = [
     "Status",
     "StreamStalled",
     "StreamType",
+    "Strict",
+    "StrictError",
     "TcpStream",
     "Timeout",
     "Toolkit",
     "Trace",
     "UsageError",
     "WasiCall",
+    "matching",
 ]
 
 _HOMES = {
@@ -106,8 +114,10 @@ _HOMES = {
     "filters": ("Filter",),
     "host.callouts": ("PendingCallout",),
     "host.grpc": ("GrpcPendingCallout",),
+    "stand_ins": ("ANY", "Placeholder", "matching"),
     "mock": ("MockHost",),
     "mock.stream": ("HttpStream",),
+    "mock.strict": ("Strict",),
     "mock.tcp": ("TcpStream",),
     "model": (
         "Action",

@@ -44,6 +44,7 @@ class Row:
 
 _VIRTUAL = "UsageError: time is real in Envoy; only the mock's can be moved"
 _BY_HAND = "UsageError: a stream cannot be driven step by step through Envoy; use host.request()"
+_REASONS = "why a hostcall answered so is known to the mock only; both backends at once (both) check strictly"
 _HIDDEN = "UsageError: Envoy shows it to filters only, not from outside"
 
 ROWS: tuple[Row, ...] = (
@@ -66,6 +67,7 @@ ROWS: tuple[Row, ...] = (
         "UsageError: functions cannot be added to an Envoy",
         "not compared: foreign functions",
     ),
+    Row("Host", "allow", f"UsageError: strict= is not there: {_REASONS}"),
     Row("Host", "inject", "UsageError: Envoy's hostcalls answer what they answer", "not compared: injected statuses"),
     Row(
         "Host", "restart", "UsageError: VMs of a running Envoy are replaced by a failure only", "not compared: restarts"
@@ -172,7 +174,7 @@ ROWS: tuple[Row, ...] = (
         "approximated: Envoy adds its own version and extensions, and has an id and a cluster (proxywasm) without it",
     ),
     Row("option", "routes"),
-    Row("option", "strict", "approximated: by what the log shows"),
+    Row("option", "strict", f"UsageError: {_REASONS}"),
     Row(
         "option",
         "workers",
@@ -186,7 +188,7 @@ ROWS: tuple[Row, ...] = (
 )
 _BY_NAME = {(one.owner, one.member): one for one in ROWS}
 
-_DEFAULTS: dict[str, Any] = {"workers": 1, "envoy_headers": True, "seed": 0}
+_DEFAULTS: dict[str, Any] = {"workers": 1, "strict": False, "envoy_headers": True, "seed": 0}
 
 
 def row(name: str) -> Row:

@@ -13,12 +13,13 @@ import pytest
 
 from .checks import Checks
 from .open_hosts import OpenHosts, Scope
+from .reports import Run, Settings, add_sections, explain_contains, forget_misses, write_artefacts
+from .reports import is_hypothesis_test as _is_hypothesis_test
 
 if TYPE_CHECKING:
     from .filters import Filter
     from .mock import MockHost
     from .toolkit import Toolkit
-    from .trace import Trace
 
 _CHOICES = {
     "engine": ("auto", "wasmtime", "wasmer"),
@@ -46,20 +47,9 @@ or override the fixture in conftest.py:
         return proxywasm.filter("build/my_filter.wasm")"""
 
 
-class _Run:
-    """What the plugin remembers of a test while it runs."""
-
-    def __init__(self, scope: Scope, shared: Iterable[MockHost]) -> None:
-        self.scope = scope
-        self.shared = [(host, len(host.trace)) for host in shared]
-        self.has_host = False
-        self.has_failed = False
-        self.shown = 0
-
-
 _HOSTS = pytest.StashKey[OpenHosts]()
 _CHECKS = pytest.StashKey[Checks]()
-_RUN = pytest.StashKey[_Run]()
+_RUN = pytest.StashKey[Run]()
 
 
 # Options.
@@ -260,10 +250,6 @@ class _ShortErrors:
             raise failure from None
 
 
-def _is_hypothesis_test(item: pytest.Item) -> bool:
-    return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
-
-
 # The marker.
 
 
@@ -390,7 +376,8 @@ def pytest_fixture_setup(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     hosts = item.config.stash[_HOSTS]
-    run = item.stash[_RUN] = _Run(hosts.begin(), hosts.shared())
+    run = item.stash[_RUN] = Run(hosts.begin(), hosts.shared())
+    forget_misses()
     result = yield
     if not run.has_host and _marks(item):
         with _ShortErrors():
@@ -449,60 +436,40 @@ def _close(hosts: OpenHosts, scope: Scope, owner: str, path: str | None, line: i
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    error = call.excinfo.value if call.excinfo is not None else None
+    if error is not None:
+        explain_contains(error)
     report = yield
     run = item.stash.get(_RUN, None)
     if run is None:
         return report
+    settings = _artefacts(item)
     if report.failed:
         run.has_failed = True
-        _add_sections(item, run, report, call.excinfo.value if call.excinfo is not None else None)
+        add_sections(item, run, report, error, settings)
     if report.when == "teardown":
-        _write_files(item, run)
+        write_artefacts(item, run, report, settings)
     return report
 
 
-def _hosts_of(item: pytest.Item, run: _Run) -> list[tuple[MockHost, int]]:
-    """The hosts a report shows, each with the index at which the test's part of its trace begins."""
-    own = list(run.scope.recent)
-    if _is_hypothesis_test(item):
-        # The last example is the minimal failing one.
-        own = own[-1:]
-    return [*run.shared, *((host, 0) for host in own)]
+def _artefacts(item: pytest.Item) -> Settings:
+    from .artefacts import folder_name
+
+    config = item.config
+    folder = _output(config) / folder_name(item.nodeid)
+    return Settings(_setting(config, "trace"), folder, config.getini("proxywasm_redact"))
 
 
-def _traces(item: pytest.Item, run: _Run, error: BaseException | None = None) -> list[Trace]:
-    traces = [host.trace[start:] if start else host.trace for host, start in _hosts_of(item, run)]
-    # A host that did not start exists in its error only.
-    of_error = getattr(getattr(error, "proxywasm_error", error), "trace", None)
-    if not traces and of_error is not None and hasattr(of_error, "text"):
-        traces.append(of_error)
-    return [trace for trace in traces if len(trace)]
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+    """Say what differs between values of ours, the cause first."""
+    if not _is_ours(left) and not _is_ours(right):
+        return None
+    from .explanations import explain_comparison
+
+    return explain_comparison(op, left, right)
 
 
-def _add_sections(item: pytest.Item, run: _Run, report: pytest.TestReport, error: BaseException | None) -> None:
-    traces = _traces(item, run, error)
-    size = sum(len(trace) for trace in traces)
-    if size <= run.shown:
-        return
-    run.shown = size
-    from .artefacts import logs_section, trace_section
-
-    redact = item.config.getini("proxywasm_redact")
-    report.sections.append(("proxywasm trace", trace_section(traces, redact)))
-    if _is_hypothesis_test(item) or not item.config.pluginmanager.has_plugin("logging-plugin"):
-        logs = [log for host, _ in _hosts_of(item, run) for log in host.logs]
-        if logs:
-            report.sections.append(("proxywasm logs", logs_section(logs)))
-
-
-def _write_files(item: pytest.Item, run: _Run) -> None:
-    mode = _setting(item.config, "trace")
-    if mode == "off":
-        return
-    from .artefacts import folder_name, remove_traces, write_traces
-
-    folder = _output(item.config) / folder_name(item.nodeid)
-    if mode == "on" or run.has_failed:
-        write_traces(folder, _traces(item, run), item.config.getini("proxywasm_redact"))
-    else:
-        remove_traces(folder)
+def _is_ours(value: object) -> bool:
+    if isinstance(value, str):
+        return value.startswith("proxy-wasm trace ")
+    return type(value).__module__.startswith("pytest_proxywasm.")

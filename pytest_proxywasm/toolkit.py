@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .envoy.pool import Pool
     from .mock import MockHost
+    from .mock.strict import Strict
     from .model import GuestLog, Upstream
 
 __all__ = ["HOST_OPTIONS", "HostOptions", "Toolkit", "check_backend", "check_engine", "emit"]
@@ -47,7 +48,8 @@ class HostOptions(TypedDict, total=False):
         routes: names of routes and clusters by path.
         buffer_limit: bytes of a body the proxy buffers.
         on_trap: ``"raise"`` or ``"continue"``.
-        strict: whether surprises are errors.
+        strict: fail on surprises: hostcalls that answer an error or have no effect, warnings, callouts nobody expects;
+            see `Strict`.
         trace: whether callbacks and hostcalls are recorded.
         seed: of the guests' randomness.
         guest_budget: function entries and loop rounds of one call into the guest.
@@ -65,7 +67,7 @@ class HostOptions(TypedDict, total=False):
     routes: Any
     buffer_limit: int
     on_trap: str
-    strict: bool
+    strict: bool | str | Iterable[str] | Strict
     trace: bool
     seed: int
     guest_budget: int

@@ -6,10 +6,12 @@ lines it shows must come out in that order (times aside).
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,13 +73,27 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     assert any("make test" in line for line in head)
 
 
-def test_the_generated_reference_is_up_to_date() -> None:
-    """`make docs` writes it from the declarations."""
+def generator() -> Any:
+    """docs/generate.py as a module."""
     sys.path.insert(0, str(ROOT / "docs"))
     try:
         import generate
     finally:
         sys.path.pop(0)
+    return generate
+
+
+def test_the_gallery_of_failures_is_up_to_date() -> None:
+    """The texts are those that pytest prints now: `python docs/generate.py failures` writes them."""
+    page = (ROOT / "docs/reference/failures.md").read_text(encoding="utf-8")
+    now = generator().failures()
+    difference = "\n".join(difflib.unified_diff(page.splitlines(), now.splitlines(), "the page", "now", lineterm=""))
+    assert page == now, f"docs/reference/failures.md is stale: run `python docs/generate.py failures`\n{difference}"
+
+
+def test_the_generated_reference_is_up_to_date() -> None:
+    """`make docs` writes it from the declarations."""
+    generate = generator()
     page = (ROOT / "docs/reference/abi.md").read_text(encoding="utf-8")
     assert page == generate.abi(), "docs/reference/abi.md is stale: run `make docs`"
     page = (ROOT / "docs/reference/backends.md").read_text(encoding="utf-8")

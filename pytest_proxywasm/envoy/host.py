@@ -60,12 +60,11 @@ class EnvoyHost:
         routes: Sequence[dict[str, Any]] | None = None,
         buffer_limit: int = 1 << 20,
         on_trap: str = "raise",
-        strict: bool = False,
         trace: bool = True,
         on_log: Callable[[GuestLog], None] | None = None,
         **others: Any,
     ) -> None:
-        check_options(filters, services, protocol, starts, on_trap, strict, workers, upstream, routes)
+        check_options(filters, services, protocol, starts, on_trap, workers, upstream, routes)
         refuse_options({"workers": workers, **others})
         self.closed = False
         self.protocol = protocol

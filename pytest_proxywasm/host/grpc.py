@@ -13,6 +13,7 @@ from ..abi.enums import Status
 from ..errors import UsageError
 from ..headers import Headers, HeadersLike, Text, to_bytes, to_text
 from ..model import Callout, ConnectionRefused, GrpcResponse, NoHosts, Response
+from . import reasons
 from .grpc_delivery import CALL, STREAM, UNAVAILABLE, GrpcDelivery, defer_close
 from .grpc_script import Script
 from .grpc_service import GrpcService, no_service, request_headers
@@ -246,12 +247,13 @@ def grpc_start(
         raise proxy.crash(no_service(f"proxy_{kind}", raw_service), callback=vm.running)
     name = to_text(service.cluster)
     cluster = proxy.clusters.get(name)
+    no_cluster = reasons.no_cluster, name, tuple(proxy.clusters), "pw.GrpcResponse()"
     if cluster is None and service.named:
-        return Status.PARSE_FAILURE
+        return context.because(Status.PARSE_FAILURE, *no_cluster)
     call_id = vm.new_call_id(kind)
     if cluster is None:
         defer_close(root, call_id, UNAVAILABLE, b"Cluster not available")
-        return Status.INTERNAL_FAILURE
+        return context.because(Status.INTERNAL_FAILURE, *no_cluster)
     if vm.scratch and not isinstance(cluster.handler, NoHosts):
         return call_id
     headers = request_headers(service, b"/" + service_name + b"/" + method_name, metadata, timeout_ms)
@@ -279,7 +281,8 @@ def grpc_start(
         handler = cluster.resolve(handler, callout)
     if isinstance(handler, NoHosts):
         pending.no_hosts()
-        return Status.INTERNAL_FAILURE
+        return context.because(Status.INTERNAL_FAILURE, reasons.no_hosts, name)
+    pending.by_hand = handler is None
     if handler is not None:
         pending.start(cluster, handler)
     return call_id
@@ -288,5 +291,8 @@ def grpc_start(
 def find(root: RootContext, call_id: int, kinds: tuple[str, ...]) -> GrpcPendingCallout | Status:
     """A call or stream by its id: BAD_ARGUMENT for an id of another kind, NOT_FOUND for one that is gone."""
     if KINDS.get(call_id & 3) not in kinds:
-        return Status.BAD_ARGUMENT
-    return root.grpc_callouts.get(call_id, Status.NOT_FOUND)
+        return root.because(Status.BAD_ARGUMENT, reasons.bad_grpc_id, call_id, tuple(root.grpc_callouts))
+    found = root.grpc_callouts.get(call_id)
+    if found is None:
+        return root.because(Status.NOT_FOUND, reasons.bad_grpc_id, call_id, tuple(root.grpc_callouts))
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import NotEmulatedError, UsageError
+from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..model import Upstream
@@ -27,7 +27,6 @@ def check_options(
     protocol: str,
     starts: str,
     on_trap: str,
-    strict: bool,
     workers: int,
     upstream: Upstream | None,
     routes: Sequence[object] | None,
@@ -36,8 +35,6 @@ def check_options(
     one_of("protocol", protocol, PROTOCOLS)
     one_of("starts", starts, STARTS)
     one_of("on_trap", on_trap, ON_TRAP)
-    if strict:
-        raise NotEmulatedError("strict=True: the mock host does not check strictly yet")
     if not filters and not services:
         raise UsageError("a host needs at least one filter: proxywasm.host(filter), or services=[filter]")
     if workers < 1:

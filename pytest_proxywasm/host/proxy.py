@@ -16,6 +16,7 @@ from .shared import Metrics, Queues, SharedData
 
 if TYPE_CHECKING:
     from ..abi.enums import Status
+    from ..trace import Callback
     from .callouts import Cluster, PendingCallout
     from .grpc import GrpcPendingCallout
     from .vm import Vm
@@ -32,6 +33,7 @@ class Proxy:
     Attributes:
         tracing: whether events are kept.
         failures: errors of guests that nobody has been told of yet.
+        watcher: looks at each callback that has returned, for tests that want no surprises.
         crashed: set once something happened that kills an Envoy process.
     """
 
@@ -60,6 +62,7 @@ class Proxy:
         self.envoy_headers = True
         self.failures: list[FilterError] = []
         self.on_test_acted: Callable[[], None] | None = None
+        self.watcher: Callable[[Vm, Callback], None] | None = None
         self.crashed: EnvoyCrashError | None = None
         self._request_ids = itertools.count(1)
         self._connection_ids = itertools.count(1)

@@ -14,7 +14,7 @@ from ..abi.callbacks import CALLBACKS
 from ..abi.module import Interface
 from ..errors import FilterError, GuestTrap
 from ..model import Action
-from ..trace import Arguments, Callback
+from ..trace import Arguments, Callback, Why
 from ..trace.text import callback_line
 from .plugin import PluginConfig
 from .shared import MetricIds
@@ -33,6 +33,7 @@ class GuestRunner(Protocol):
     """A started guest, as the host sees it."""
 
     callback: Callback | None
+    why: Why | None
 
     def call(self, name: str, *args: int) -> int | None:
         """Call an export; raises a `FilterError` when the guest traps."""
@@ -162,6 +163,8 @@ class Vm:
                 raise self._endless(event)
             value = guest.call(event.name, *args)
             event.finished = True
+            if proxy.watcher is not None:
+                proxy.watcher(self, event)
             return value
         except FilterError as error:
             if error.callback is None:

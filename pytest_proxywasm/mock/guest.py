@@ -12,7 +12,7 @@ from ..errors import GuestBudgetExceeded, GuestTrap
 from ..host.context import Context
 from ..host.vm import Vm
 from ..model import LogLevel
-from ..trace import Arguments, Callback
+from ..trace import Arguments, Callback, Why
 from .explain import explain_trap
 from .loader import LoadedGuest
 
@@ -23,12 +23,14 @@ class MockGuest:
     Attributes:
         memory: the guest's memory, perhaps shorter than it is by now (see `renew`).
         callback: the running callback, for the trace; ``None`` when nothing is traced.
+        why: what the host layer says about the status of the hostcall that runs.
         gate: ``"start"`` or ``"allocator"`` while only few hostcalls are allowed.
     """
 
     def __init__(self, vm: Vm, loaded: LoadedGuest, limits: Limits) -> None:
         self.vm = vm
         self.callback: Callback | None = None
+        self.why: Why | None = None
         self.gate: str | None = "start"
         self.memory = memoryview(b"")
         self.instance: Instance | None = None
@@ -116,6 +118,17 @@ class MockGuest:
             "the clock and a few WASI functions. Envoy traps the guest there.\n"
             "Move the call to proxy_on_vm_start, proxy_on_configure or a later callback.",
             kind="restricted_callback",
+        )
+
+    def unchecked_block(self, size: int) -> BaseException:
+        """Envoy 1.40 writes the result of a foreign function to address 0 of the process."""
+        where = self.callback.name if self.callback is not None else None
+        return self.vm.proxy.crash(
+            f"the guest's allocator gave no memory for the {size} bytes that a foreign function returns"
+            + (f" (in {where})" if where else "")
+            + ". A real Envoy process crashes there (segmentation fault).\n"
+            "Keep memory free for results, or pass null pointers where the result is not wanted.",
+            callback=where,
         )
 
     # For WASI.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..engine import BadModule, Engine, Limits
 from ..engine.interface import DEFAULT_BUDGET, DEFAULT_MAX_MEMORY
-from ..errors import FilterError, NotEmulatedError, StreamStalled, UsageError
+from ..errors import FilterError, NotEmulatedError, StreamStalled, StrictError, UsageError
 from ..headers import HeadersLike, Text, to_bytes
 from ..host.callouts import Cluster, PendingCallout
 from ..host.clock import Clock
@@ -23,12 +23,14 @@ from ..host.proxy import Proxy
 from ..host.tcp.stream import TcpStreamCore
 from ..model import Callout, Exchange, GuestLog, LogLevel, Request, Response, Upstream
 from ..trace import Trace
+from ..trace.search import Step
 from .configs import code_of, plugin_config
-from .explain import explain_stall
+from .explain import explain_stall, with_later
 from .injection import Injector
 from .loader import loader_of
 from .plugins import Worker, start_like_envoy
 from .stream import HttpStream, answer_with, feed_request
+from .strict import Strict, Watcher
 from .tcp import TcpStream
 from .views import MetricsView, PropertiesView, QueuesView, SharedDataView, VmView
 
@@ -63,14 +65,14 @@ class MockHost:
         routes: Sequence[dict[str, Any]] | None = None,
         buffer_limit: int = 1 << 20,
         on_trap: str = "raise",
-        strict: bool = False,
+        strict: bool | str | Iterable[str] | Strict = False,
         trace: bool = True,
         seed: int = 0,
         guest_budget: int = DEFAULT_BUDGET,
         max_memory: int = DEFAULT_MAX_MEMORY,
         on_log: Callable[[GuestLog], None] | None = None,
     ) -> None:
-        check_options(filters, services, protocol, starts, on_trap, strict, workers, upstream, routes)
+        check_options(filters, services, protocol, starts, on_trap, workers, upstream, routes)
         self.closed = False
         self.protocol = protocol
         self.exchanges: list[Exchange] = []
@@ -83,6 +85,10 @@ class MockHost:
         self._starts_at: dict[int, tuple[int, int, int]] = {}
         proxy = self._proxy = Proxy(seed=seed, tracing=trace, buffer_limit=buffer_limit)
         proxy.on_log = on_log
+        chosen = Strict.of(strict)
+        if chosen is not None and not trace:
+            raise UsageError("strict= looks at the trace, so it needs trace=True (the default)")
+        self._watcher = proxy.watcher = Watcher(chosen) if chosen is not None else None
         proxy.on_test_acted = self._tell_test
         proxy.clock.after_advance = proxy.test_acted
         proxy.envoy_headers = envoy_headers
@@ -257,6 +263,16 @@ class MockHost:
         assert isinstance(self._proxy.injector, Injector)
         self._proxy.injector.add(hostcall, status, times, when)
 
+    def allow(self, *steps: Step) -> None:
+        """Let these happen although ``strict=`` forbids them: steps as of ``trace.contains``.
+
+        Raises:
+            UsageError: the host is not strict.
+        """
+        if self._watcher is None:
+            raise UsageError("host.allow() is for strict hosts: proxywasm.host(..., strict=True)")
+        self._watcher.allow(steps)
+
     def restart(self) -> None:
         """New VMs everywhere, as after a crash; shared data, queues and metrics stay."""
         self._check_usable()
@@ -353,6 +369,9 @@ class MockHost:
                 for worker in (*self._workers, self._main):
                     worker.finish()
                 self._take_failures()
+            unanswered = self._watcher.unanswered(self._proxy) if self._watcher is not None else None
+            if unanswered is not None:
+                raise unanswered
         finally:
             self._free()
 
@@ -455,11 +474,8 @@ class MockHost:
         """Whether a filter holds the stream and has made a callout that only the test can answer."""
         if core.request.held_by is None and core.response.held_by is None:
             return False
-        clusters, mine = self._proxy.clusters, {context.id for context in core.contexts}
-        return any(
-            pending.callout.context_id in mine and clusters[pending.callout.cluster].handler is None
-            for pending in self._proxy.pending_callouts
-        )
+        mine = {context.id for context in core.contexts}
+        return any(pending.by_hand and pending.callout.context_id in mine for pending in self._proxy.pending_callouts)
 
     def _pump(self) -> None:
         clock = self._proxy.clock
@@ -474,9 +490,15 @@ class MockHost:
 
     def _take_failures(self) -> list[FilterError]:
         failures, self._proxy.failures[:] = list(self._proxy.failures), []
-        if failures and self._on_trap == "raise":
-            raise failures[0]
+        if failures:
+            self._raise(failures)
         return failures
+
+    def _raise(self, failures: list[FilterError]) -> None:
+        """Raise what a test has to hear of: the first failure, or with ``on_trap="continue"`` the first strict one."""
+        heard = [error for error in failures if self._on_trap == "raise" or isinstance(error, StrictError)]
+        if heard:
+            raise with_later(heard)
 
     def _raise_failures(self, core: HttpStreamCore | None) -> None:
         failures = self._proxy.failures
@@ -485,13 +507,13 @@ class MockHost:
         mine = list(failures)
         failures.clear()
         if core is None:
-            raise mine[0]
+            raise with_later(mine)
         exchange = self._sync(core)
         for error in mine:
             error.exchange = exchange
-        if self._on_trap == "raise":
-            raise mine[0]
-        exchange.errors.extend(mine)
+        if self._on_trap == "continue":
+            exchange.errors.extend(mine)
+        self._raise(mine)
 
     def _tell_test(self) -> None:
         """Time moved, or a callout was answered: raise what went wrong; else the next step of a stream tells of it."""

@@ -75,7 +75,7 @@ class Loader:
         try:
             module = self.engine.module(wasm)
         except BadModule as error:
-            raise FilterStartError(f"Failed to parse corrupted Wasm module: {error}") from error
+            raise FilterStartError(f"Failed to parse corrupted Wasm module: {error}") from None
         interface = describe(module.exports)
         check_imports(module.imports, OFFERED[interface.version], interface.version, _VERSIONS)
         functions = {
@@ -86,7 +86,7 @@ class Loader:
         try:
             linked = module.link(functions)
         except LinkError as error:
-            raise FilterStartError(f"Failed to load Wasm module: {error}") from error
+            raise FilterStartError(f"Failed to load Wasm module: {error}") from None
         return LoadedGuest(module, interface, linked)
 
 

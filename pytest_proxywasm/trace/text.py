@@ -100,6 +100,12 @@ def hostcall_line(call: Hostcall, redact: frozenset[str] = frozenset()) -> str:
     return line
 
 
+def hostcall_lines(call: Hostcall) -> list[str]:
+    """One hostcall, and below it the reason of its status if there is one to tell."""
+    why = call.reason
+    return [hostcall_line(call), f"    ^ {why}"] if why else [hostcall_line(call)]
+
+
 def callback_line(event: Callback, labelled: bool = False) -> str:
     """The opening of a callback as one line, without the arrow."""
     label = ""
@@ -121,7 +127,13 @@ def _matcher(names: Iterable[str]) -> Any:
 
 
 def trace_lines(
-    trace: Trace, *, wasi: bool, include: Iterable[str] | None, exclude: Iterable[str], redact: Iterable[str]
+    trace: Trace,
+    *,
+    wasi: bool,
+    include: Iterable[str] | None,
+    exclude: Iterable[str],
+    redact: Iterable[str],
+    reasons: bool = False,
 ) -> Iterator[str]:
     """The lines of a trace's text."""
     from .events import WasiCall
@@ -143,6 +155,8 @@ def trace_lines(
         yield f"> {callback_line(event, trace.labelled)}"
         for call in calls:
             yield f"    {hostcall_line(call, hidden)}"
+            if reasons and (why := call.reason):
+                yield f"        ^ {why}"
         yield f"< {show_action(event.action)}" if event.finished else "< (did not return)"
 
 
