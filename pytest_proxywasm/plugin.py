@@ -460,6 +460,7 @@ def _artefacts(item: pytest.Item) -> Settings:
     return Settings(_setting(config, "trace"), folder, config.getini("proxywasm_redact"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before syrupy, whose diff of a trace's text comes below the first difference
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
     """Say what differs between values of ours, the cause first."""
     if not _is_ours(left) and not _is_ours(right):
