@@ -171,7 +171,7 @@ def _texts(left: str, right: str, title: str) -> list[str] | None:
 
 
 def _snapshot(text: str, snapshot: Any) -> list[str] | None:
-    """What differs from a snapshot of syrupy: the first difference above its own diff."""
+    """What differs from a snapshot of syrupy, as for two texts."""
     result = snapshot.executions.get(snapshot.num_executions - 1)
     recalled = getattr(result, "recalled_data", None)
     if not isinstance(recalled, str):
@@ -180,10 +180,12 @@ def _snapshot(text: str, snapshot: Any) -> list[str] | None:
     kept = "\n".join(recalled.splitlines()[1:-1]).rstrip("\n")
     if not kept.startswith(HEADER):
         return None
-    top = first_difference(text.rstrip("\n"), kept, "now", "snapshot")
+    now = text.rstrip("\n")
+    top = first_difference(now, kept, "now", "snapshot")
     if not top:
         return None
-    return [f"the trace is not that of the snapshot: {top[0]}", *top[1:], *snapshot.get_assert_diff()]
+    diff = unified(kept, now, "snapshot", "now").splitlines()[2:]
+    return [f"the trace is not that of the snapshot: {top[0]}", *top[1:], *diff]
 
 
 # Messages, field by field.

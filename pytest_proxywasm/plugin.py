@@ -460,14 +460,17 @@ def _artefacts(item: pytest.Item) -> Settings:
     return Settings(_setting(config, "trace"), folder, config.getini("proxywasm_redact"))
 
 
-@pytest.hookimpl(tryfirst=True)  # before syrupy, whose diff of a trace's text comes below the first difference
-def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+@pytest.hookimpl(wrapper=True)  # syrupy comes first among the others; what is said here goes before its diff
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> Generator[None, list[list[str] | None], list[list[str] | None]]:
     """Say what differs between values of ours, the cause first."""
+    others = yield
     if not _is_ours(left) and not _is_ours(right):
-        return None
+        return others
     from .explanations import explain_comparison
 
-    return explain_comparison(op, left, right)
+    return [explain_comparison(op, left, right), *others]
 
 
 def _is_ours(value: object) -> bool:
