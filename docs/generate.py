@@ -14,11 +14,19 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pytest_proxywasm.abi.callbacks import CALLBACKS
+from pytest_proxywasm.abi.elsewhere import (
+    CALLBACKS_ELSEWHERE,
+    FOREIGN_FUNCTIONS_ELSEWHERE,
+    IMPORTS_ELSEWHERE,
+    NOT_EMULATED,
+    Elsewhere,
+)
 from pytest_proxywasm.abi.wasi import WASI
+from pytest_proxywasm.host.foreign import FOREIGN_FUNCTIONS
 from pytest_proxywasm.host.hostcalls import HOSTCALLS
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -46,6 +54,11 @@ def versions(values: Iterable[object]) -> str:
 def code(names: Iterable[str]) -> str:
     """Names as code, or none."""
     return ", ".join(f"`{name}`" for name in names) or "none"
+
+
+def elsewhere(kind: str, names: Mapping[str, Elsewhere]) -> str:
+    """Names of other hosts."""
+    return table((kind, "host", "what it is there"), [(f"`{name}`", e.hosts, e.what) for name, e in names.items()])
 
 
 def abi() -> str:
@@ -88,6 +101,32 @@ def abi() -> str:
             "`seed`, the environment from the filter's options; there are no files, sockets or arguments.",
             "",
             table(("name", "arguments"), wasi),
+            "",
+            "Envoy 1.40 has `path_link` and `path_symlink` with a parameter too few: a filter that imports them with",
+            "the types of WASI, as here, does not load there. `proc_raise` is missing in both.",
+            "",
+            "## Foreign functions",
+            "",
+            f"Envoy's own, by `proxy_call_foreign_function`: {code(sorted(n.decode() for n in FOREIGN_FUNCTIONS))}.",
+            "Those that a test registers with `host.foreign_function` come first. Any other name is NOT_FOUND.",
+            "",
+            "## What is not here",
+            "",
+            "Envoy offers one import beyond the ABI that is not emulated; a filter with it raises `NotEmulatedError`",
+            f"when it is loaded: {', '.join(f'`{name}` ({what})' for name, what in NOT_EMULATED.items())}.",
+            "",
+            "Of these names Envoy knows nothing, and neither does the mock host. A filter with such an import is",
+            "refused, with the host it belongs to in the message:",
+            "",
+            elsewhere("import", IMPORTS_ELSEWHERE),
+            "",
+            "Exports that are never called, and do no harm:",
+            "",
+            elsewhere("export", CALLBACKS_ELSEWHERE),
+            "",
+            "Foreign functions of other hosts, NOT_FOUND here as in Envoy:",
+            "",
+            elsewhere("foreign function", FOREIGN_FUNCTIONS_ELSEWHERE),
             "",
         ]
     )

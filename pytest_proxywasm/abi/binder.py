@@ -46,6 +46,9 @@ class Guest(Protocol):
     def restricted(self, name: str) -> BaseException:
         """The error to raise for a call that the gate stops."""
 
+    def unchecked_block(self, size: int) -> BaseException:
+        """The error to raise where a proxy writes to a block although the allocator gave none."""
+
     @property
     def injector(self) -> Callable[[str, dict[str, Any]], Status | None] | None:
         """What decides whether a test wants a call to answer another status; ``None`` when nothing is injected."""
@@ -104,12 +107,16 @@ def write_data(guest: Guest, data: bytes, address_of: int, size_of: int, *, opti
     """Hand data over: a block from the guest's allocator, its address and size written where the guest wants them.
 
     Empty data is address 0 and size 0 without an allocation, unless it is a `Block`. Bad out pointers are noticed
-    after the allocation (Envoy 1.40: the block is allocated first).
+    after the allocation (Envoy 1.40: the block is allocated first); nothing is allocated for a guest that does not want
+    the address.
     """
     address = 0
-    if data or type(data) is Block:
+    block = type(data) is Block
+    if (data or block) and (address_of or not optional):
         address = guest.allocate(len(data))
-        if address == 0:
+        if address == 0 and block and data:
+            raise guest.unchecked_block(len(data))
+        if address == 0 and not block:
             raise Refused(_BAD_MEMORY, (_no_block, len(data)))
         memory = check(guest, address, len(data))
         memory[address : address + len(data)] = data

@@ -92,7 +92,10 @@ class Reply(NamedTuple):
 
 
 class Block(bytes):
-    """Data that is handed over in a block of the guest's allocator even when it is empty."""
+    """Data that is handed over in a block of the guest's allocator even when it is empty.
+
+    Proxies do not look whether the allocator gave a block for it.
+    """
 
     __slots__ = ()
 

@@ -104,12 +104,16 @@ class PendingCallout:
     """An HTTP call that has not been answered yet.
 
     A test answers it with `respond`, `time_out` or `reset`, in any order and at any time.
+
+    Attributes:
+        by_hand: the cluster has no answer to it, so that only the test can give one.
     """
 
     def __init__(self, callout: Callout, context: RootContext, timer: Timer | None) -> None:
         self.callout = callout
         self._root = context
         self._timer = timer
+        self.by_hand = False
 
     @property
     def root(self) -> RootContext:
@@ -258,13 +262,14 @@ def http_call(
     )
     problem = problem_with_request(headers)
     answer = cluster.answer(callout) if problem is None else Refused(problem)
+    call_id = root.vm.new_call_id("http")  # also for a call that then cannot be made (Envoy 1.40)
     if isinstance(answer, NoHosts):
         callout.outcome = answer
         proxy.callouts.add(callout)
         return context.because(Status.INTERNAL_FAILURE, reasons.no_hosts, name)
     if isinstance(answer, GrpcResponse):
         raise UsageError(f"cluster {name!r} answers gRPC, but the filter made an HTTP call: {callout.method} {path!r}")
-    callout.id = root.vm.new_call_id("http")
+    callout.id = call_id
     proxy.callouts.add(callout)
     _start(callout, root, answer)
     return callout.id
@@ -276,6 +281,7 @@ def _start(callout: Callout, root: RootContext, answer: Answer | Refused | None)
     proxy.pending_callouts.append(pending)
     if callout.timeout is not None:
         pending._timer = proxy.clock.call_later(callout.timeout, pending.time_out)
+    pending.by_hand = answer is None
     delay = 0.0
     if isinstance(answer, After):
         delay, answer = answer.seconds, answer.answer

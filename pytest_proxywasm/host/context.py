@@ -35,6 +35,7 @@ class Context:
     Attributes:
         root: the root context it belongs to; a root context is its own.
         created: ``proxy_on_context_create`` has been called, or is not exported.
+        shown: the buffer that was looked at last.
     """
 
     root: RootContext
@@ -47,6 +48,7 @@ class Context:
         self.config = config
         self.id = context_id
         self.created = False
+        self.shown: Buffer | bytes = EMPTY
         vm.contexts[context_id] = self
 
     @property
@@ -86,10 +88,14 @@ class Context:
         )
 
     def create(self) -> None:
-        """Announce the context to the guest, once."""
+        """Announce the context to the guest, once.
+
+        Envoy 1.40 counts it as created when the callback has returned and what it put off is done: a stream that is
+        closed in there is announced again before it is logged.
+        """
         if not self.created:
-            self.created = True
             self.vm.callback(self, "proxy_on_context_create", 0 if self.root is self else self.root.id)
+            self.created = True
 
     def delete(self) -> None:
         """The last call; the id is gone afterwards."""
@@ -131,7 +137,20 @@ class Context:
         return False
 
     def buffer(self, kind: BufferType) -> BufferView:
-        """A buffer; ``None`` where there is none."""
+        """A buffer; ``None`` where there is none.
+
+        Envoy 1.40 has one view for a context's buffers, which the foreign function's arguments never set: they show
+        what was looked at last.
+        """
+        if kind is BufferType.FOREIGN_FUNCTION_ARGUMENTS:
+            return self.shown
+        view = self.buffer_now(kind)
+        if view is not None:
+            self.shown = view
+        return view
+
+    def buffer_now(self, kind: BufferType) -> BufferView:
+        """A buffer of one type; ``None`` where there is none."""
         if kind is BufferType.VM_CONFIGURATION:
             return self.vm.config.vm_configuration
         if kind is BufferType.PLUGIN_CONFIGURATION:
@@ -140,8 +159,6 @@ class Context:
             return self.root.answer.body if self.root.answer is not None else None
         if kind is BufferType.GRPC_CALL_MESSAGE:
             return self.root.grpc_message
-        if kind is BufferType.FOREIGN_FUNCTION_ARGUMENTS:
-            return self.root.call_data
         return EMPTY
 
     def send_local_response(
@@ -199,7 +216,6 @@ class RootContext(Context):
         self.grpc_trailing_metadata: HeaderMap | None = None
         self.grpc_message: Buffer | bytes = EMPTY
         self.grpc_callouts: dict[int, GrpcPendingCallout] = {}
-        self.call_data: bytes = EMPTY
         self.expressions: Expressions | None = None
         self.status_code = 0
         self.status_message = b""

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..abi.enums import Status
+from ..errors import AbiError
 from . import protobuf
 from .filter_state import BYTES, PROTOBUF, Declared, set_object
 
 if TYPE_CHECKING:
     from .cel import Expressions
     from .context import Context
+
+MAX_UNCOMPRESSED = 64 << 20
+"""Bytes that this host uncompresses at most; Envoy has no limit of its own."""
 
 Function = Callable[["Context", bytes], "bytes | Status"]
 
@@ -31,7 +35,13 @@ def uncompress(context: Context, data: bytes) -> bytes | Status:
     """zlib; what follows the compressed data is ignored, bad or cut data is a SERIALIZATION_FAILURE."""
     stream = zlib.decompressobj()
     try:
-        out = stream.decompress(data) + stream.flush()
+        out = stream.decompress(data, MAX_UNCOMPRESSED)
+        if stream.unconsumed_tail and stream.decompress(stream.unconsumed_tail, 1):
+            raise AbiError(
+                f"the guest uncompresses {len(data)} bytes to more than {MAX_UNCOMPRESSED >> 20} MiB with the foreign "
+                "function uncompress, which has no limit: Envoy would look for so much memory in the process and in "
+                "the guest.\nCheck the data before, or uncompress it in the guest piece by piece."
+            )
     except zlib.error as error:
         return context.because(Status.SERIALIZATION_FAILURE, f"the data is no zlib stream: {error}")
     if not stream.eof:

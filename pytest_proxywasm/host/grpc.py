@@ -282,6 +282,7 @@ def grpc_start(
     if isinstance(handler, NoHosts):
         pending.no_hosts()
         return context.because(Status.INTERNAL_FAILURE, reasons.no_hosts, name)
+    pending.by_hand = handler is None
     if handler is not None:
         pending.start(cluster, handler)
     return call_id

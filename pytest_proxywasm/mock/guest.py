@@ -120,6 +120,17 @@ class MockGuest:
             kind="restricted_callback",
         )
 
+    def unchecked_block(self, size: int) -> BaseException:
+        """Envoy 1.40 writes the result of a foreign function to address 0 of the process."""
+        where = self.callback.name if self.callback is not None else None
+        return self.vm.proxy.crash(
+            f"the guest's allocator gave no memory for the {size} bytes that a foreign function returns"
+            + (f" (in {where})" if where else "")
+            + ". A real Envoy process crashes there (segmentation fault).\n"
+            "Keep memory free for results, or pass null pointers where the result is not wanted.",
+            callback=where,
+        )
+
     # For WASI.
 
     def wasi_log(self, fd: int, message: bytes) -> None:

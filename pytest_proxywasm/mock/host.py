@@ -474,11 +474,8 @@ class MockHost:
         """Whether a filter holds the stream and has made a callout that only the test can answer."""
         if core.request.held_by is None and core.response.held_by is None:
             return False
-        clusters, mine = self._proxy.clusters, {context.id for context in core.contexts}
-        return any(
-            pending.callout.context_id in mine and clusters[pending.callout.cluster].handler is None
-            for pending in self._proxy.pending_callouts
-        )
+        mine = {context.id for context in core.contexts}
+        return any(pending.by_hand and pending.callout.context_id in mine for pending in self._proxy.pending_callouts)
 
     def _pump(self) -> None:
         clock = self._proxy.clock

@@ -38,6 +38,7 @@ class Side:
         headers: readable and writable while set: from its callback on, until it lets the headers go.
         body: the data of the last body callback, unless it was passed on.
         buffering: the last body callback asked to keep the data.
+        buffer: what hostcalls call the body.
     """
 
     def __init__(self, context: HttpContext, direction: str) -> None:
@@ -47,6 +48,7 @@ class Side:
         self.trailers: HeaderMap | None = None
         self.body: Buffer | None = None
         self.buffering = False
+        self.buffer = BufferType.HTTP_REQUEST_BODY if direction == "request" else BufferType.HTTP_RESPONSE_BODY
 
     @property
     def chain(self) -> Direction:
@@ -114,7 +116,7 @@ class Side:
         vm = context.vm
         verdict: DataVerdict = context.run(
             f"proxy_on_{self.direction}_body",
-            len(self.view() or b""),
+            len(context.buffer(self.buffer) or b""),
             int(end_of_stream),
             convert=lambda result: data_verdict(result, local_response=vm.stop_iteration),
             go_on=DataVerdict.CONTINUE,
@@ -252,13 +254,13 @@ class HttpContext(Context):
             return self.response.trailers_for_writing()
         return None
 
-    def buffer(self, kind: BufferType) -> BufferView:
+    def buffer_now(self, kind: BufferType) -> BufferView:
         """The bodies, where they are readable."""
         if kind is BufferType.HTTP_REQUEST_BODY:
             return self.request.view()
         if kind is BufferType.HTTP_RESPONSE_BODY:
             return self.response.view()
-        return super().buffer(kind)
+        return super().buffer_now(kind)
 
     def continue_stream(self, direction: str) -> None:
         """Resume once the running callback has returned; request maps and body are forgotten at once (Envoy)."""

@@ -122,13 +122,13 @@ class TcpContext(Context):
             return reasons.map_not_there, kind, self.vm.running, reasons.TCP
         return super().why_no_map(kind, writing=writing)
 
-    def buffer(self, kind: BufferType) -> BufferView:
+    def buffer_now(self, kind: BufferType) -> BufferView:
         """The data of either side, while a callback shows it or has kept it back; also after the connection closed."""
         if kind is BufferType.DOWNSTREAM_DATA and self.downstream is not None:
             return self.downstream
         if kind is BufferType.UPSTREAM_DATA and self.upstream is not None:
             return self.upstream
-        return super().buffer(kind)
+        return super().buffer_now(kind)
 
     def continue_stream(self, direction: str) -> None:
         """Go on with the next filter once the running callback has returned; only the client's side can be resumed."""

@@ -111,3 +111,21 @@ def test_a_timeout_is_an_answer_too(scripts: Any) -> None:
     before = host.clock.now
     assert host.get("/").outcome == "complete"
     assert host.clock.now - before == 1
+
+
+def test_an_answer_of_a_list_that_is_none_is_the_tests(scripts: Any) -> None:
+    """It stalls at once, as a call to a cluster without a handler does."""
+    host = scripts.start(CALL, "rqh ret 1")
+    host.cluster("aux", [None])
+    before = host.clock.now
+    assert "a callout waits for an answer" in str(stall(host)).splitlines()[0]
+    assert host.clock.now == before
+
+
+def test_a_grpc_call_that_a_list_leaves_to_the_test_stalls_at_once(scripts: Any) -> None:
+    """Also where the filter set a timeout."""
+    host = scripts.start("rqh gcall rpc s M 1000 m", "rqh ret 1")
+    host.cluster("rpc", [None])
+    before = host.clock.now
+    assert "a callout waits for an answer" in str(stall(host)).splitlines()[0]
+    assert host.clock.now == before
