@@ -31,7 +31,7 @@ _HELP = {
     "engine": "what runs the guests: auto (default), wasmtime or wasmer",
     "host": "what the filters run in: mock (default), envoy or both",
     "envoy": "the Envoy binary for --proxywasm-host=envoy and both",
-    "trace": "write traces to files: off (default), on or retain-on-failure",
+    "trace": "write traces and guest logs to files: off (default), on or retain-on-failure",
     "output": "folder for those files (default: proxywasm-results)",
 }
 _REDACTED = ("authorization", "proxy-authorization", "cookie", "set-cookie")
