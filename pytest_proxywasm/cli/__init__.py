@@ -1,4 +1,4 @@
-"""The command line: a module here is a command; knows arguments and exit codes, and imports a command when it is run."""
+"""The command line: a module here is a command, imported when it is run; knows arguments and exit codes."""
 
 from __future__ import annotations
 
