@@ -149,8 +149,14 @@ def access_log(path: Path, fields: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def connection_manager(filters: Sequence[Mapping[str, Any]], routes: Sequence[Any], **options: Any) -> dict[str, Any]:
-    """The HTTP connection manager with these filters and the router behind them."""
+def connection_manager(
+    filters: Sequence[Mapping[str, Any]], routes: Sequence[Any], *, any_cluster: bool = False, **options: Any
+) -> dict[str, Any]:
+    """The HTTP connection manager with these filters and the router behind them.
+
+    Args:
+        any_cluster: routes may lead to clusters that are not there yet.
+    """
     router = {
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": TYPE + "envoy.extensions.filters.http.router.v3.Router"},
@@ -161,7 +167,7 @@ def connection_manager(filters: Sequence[Mapping[str, Any]], routes: Sequence[An
         "route_config": {
             "name": "r",
             "virtual_hosts": [{"name": "vh", "domains": ["*"], "routes": list(routes)}],
-            "validate_clusters": False,
+            **({"validate_clusters": False} if any_cluster else {}),
         },
         "http_filters": [*filters, router],
         **options,

@@ -51,6 +51,7 @@ class EnvoyProcess:
         folder: where bootstrap, log and the admin listener's address are written.
         level: the level of the component ``wasm``.
         options: more of the command line.
+        environment: its environment; this process's HOME by default.
 
     Attributes:
         ready: it has accepted its configuration.
@@ -65,6 +66,7 @@ class EnvoyProcess:
         *,
         level: str = "trace",
         options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.ready = False
         self.exit: int | None = None
@@ -89,7 +91,7 @@ class EnvoyProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                env={"HOME": os.environ.get("HOME", "/"), "PATH": os.environ.get("PATH", "/usr/bin:/bin")},
+                env={"PATH": os.defpath, **(environment or {"HOME": os.environ.get("HOME", "/")})},
                 start_new_session=True,
             )
 

@@ -108,7 +108,7 @@ class Setup:
             return [*map(network_wasm, plugins), tcp_proxy(UPSTREAM)]
         filters = [observer("first"), *map(http_wasm, plugins), observer("last")]
         log = access_log(folder / ACCESS_LOG, {"details": "%RESPONSE_CODE_DETAILS%", "flags": "%RESPONSE_FLAGS%"})
-        return [connection_manager(filters, self.route_list, access_log=[log])]
+        return [connection_manager(filters, self.route_list, any_cluster=True, access_log=[log])]
 
 
 def cluster_file(clusters: Iterable[dict[str, Any]]) -> str:

@@ -38,7 +38,7 @@ def record(case: Mapping[str, Any], envoy: Path, probe: Path) -> dict[str, Any]:
             started = 0
             if process.ready:
                 process.settle(SETTLE, 0.3)
-                started = len(guest_lines(process.log()))
+                started = len(guest_lines(process.lines()))
                 expected |= _drive(case, process, tcp)
                 takes_time = any(word in script for script in _scripts(case) for word in _TAKES_TIME)
                 process.settle(LATER if takes_time else SETTLE, AT_MOST)
@@ -46,7 +46,7 @@ def record(case: Mapping[str, Any], envoy: Path, probe: Path) -> dict[str, Any]:
         web.finish(0.5)
         tcp.finish(0.5)
         start_only = case["kind"] == "http" and case.get("request") is None
-        lines = guest_lines(process.log())
+        lines = guest_lines(process.lines())
         if process.exit is None or process.exit == -9:
             raise EnvoyError("Envoy had to be killed")
         result = {

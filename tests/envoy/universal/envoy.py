@@ -48,10 +48,10 @@ class EnvoyProxy:
                             process.settle(QUIET, AT_MOST)
                             if process.exit is not None:
                                 break
-            messages = [_message(record) for record in process.log()]
+            messages = [_message(record) for record in process.lines()]
             crashed = process.exit is not None and process.exit < 0
             if not process.ready and not crashed:
-                raise AssertionError(f"{round_.event}: Envoy does not start\n" + "\n".join(process.log()[-5:]))
+                raise AssertionError(f"{round_.event}: Envoy does not start\n" + "\n".join(process.lines()[-5:]))
             return read(plan, messages), started if crashed else None
 
     def _stream(self, event: Event, port: int) -> None:
