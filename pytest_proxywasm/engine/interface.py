@@ -197,6 +197,10 @@ class Instance(Protocol):
     def function(self, name: str) -> Callable[..., int | None] | None:
         """The exported function of that name, bound once and cheap to call; ``None`` when there is none."""
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is open and no call is running."""
+
     def save(self) -> State:
         """Memory and globals as they are now.
 

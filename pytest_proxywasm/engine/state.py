@@ -101,6 +101,11 @@ class SavedInstance:
                 memory[at : at + len(data)] = data
         self.added("l", FunctionType(self.compiled.globals, ()))(*state.globals)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is open and no call is running."""
+        return not (self._closing or self._active)
+
     def _check_at_rest(self, what: str) -> None:
         if self._closing:
             raise core.closed()
@@ -123,8 +128,8 @@ class Revival:
         self._used = False
 
     def give(self, instance: Instance, limits: Limits) -> None:
-        """Take an instance that nobody needs any more, instead of closing it; no call into it may be running."""
-        if self._used and len(self._idle) < _IDLE_KEPT and len(instance.renew()) <= _LARGEST_IDLE:
+        """Take an instance that nobody needs any more, instead of closing it."""
+        if self._used and instance.at_rest and len(self._idle) < _IDLE_KEPT and len(instance.renew()) <= _LARGEST_IDLE:
             instance.data = None
             self._idle.append((limits, instance))
         else:
