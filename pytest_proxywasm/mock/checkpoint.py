@@ -97,5 +97,7 @@ def _vms(host: MockHost) -> list[Vm]:
 
 
 def _check_idle(host: MockHost, what: str) -> None:
-    if host._proxy.clock.firing or any(vm.current is not None for vm in _vms(host)):
-        raise UsageError(f"{what}: a callback is running; call it between exchanges, not from a handler")
+    if host._steps or host._proxy.clock.firing or any(vm.current is not None for vm in _vms(host)):
+        raise UsageError(
+            f"{what}: an exchange or a callback is going on; call it between exchanges, not from a handler"
+        )

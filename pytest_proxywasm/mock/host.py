@@ -85,6 +85,8 @@ class MockHost:
         self._streams: list[HttpStreamCore] = []
         self._connections: list[TcpStreamCore] = []
         self._next_worker = 0
+        self._steps = 0
+        """How many requests and steps of streams are going on: more than none only inside of handlers."""
         self._starts_at: dict[int, tuple[int, int, int]] = {}
         self._configs = [plugin_config(one) for one in filters]
         self._services = [plugin_config(one) for one in services]
@@ -202,11 +204,13 @@ class MockHost:
         core.exchange.request = request
         chosen: Upstream = upstream if upstream is not None else self._upstream
         core.on_upstream_complete = lambda: answer_with(core, chosen, core.sync)
+        self._steps += 1
         try:
             PropertiesView(self._proxy).update(properties or {})
             feed_request(core, request)
             self._run(core, timeout)
         finally:
+            self._steps -= 1
             overrides.clear()
             overrides.update(kept)
             exchange = self._sync(core)

@@ -235,9 +235,13 @@ class HttpStream:
     def _step(self, action: Callable[[], None]) -> Action | None:
         self._host._check_usable(self._core)
         self._core.last_action = None
-        action()
-        if self._upstream is not None:
-            self._host._pump()
+        self._host._steps += 1
+        try:
+            action()
+            if self._upstream is not None:
+                self._host._pump()
+        finally:
+            self._host._steps -= 1
         self._host._raise_failures(self._core)
         return self._core.last_action
 
