@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from types import FunctionType, MappingProxyType, MethodType
 from typing import Any, ClassVar, Protocol
@@ -50,10 +51,12 @@ class Keeper(Protocol):
 class _Node:
     """One object: what does not change in it, and where it leads."""
 
-    __slots__ = ("attributes", "items", "kept", "leads", "links", "thing")
+    __slots__ = ("attributes", "items", "kept", "kind", "leads", "links", "make", "thing")
 
     def __init__(self, thing: Any) -> None:
         self.thing = thing
+        self.kind: Any = type(thing)
+        self.make = _maker(thing)
         self.attributes: dict[str, Any] | None = None
         self.items: Any = None
         self.links: list[tuple[Any, int]] = []
@@ -73,7 +76,7 @@ class Captured:
     def __init__(self, *things: Any) -> None:
         self.uncopied = ""
         self._nodes: list[_Node] = []
-        self._keepers: list[_Node] = []
+        self._keeping: list[int] = []
         self._known: dict[int, int] = {}
         self._roots = [self._visit(thing) for thing in things]
         self._known.clear()
@@ -96,9 +99,12 @@ class Captured:
         if ours or isinstance(value, (_CONTAINERS, random.Random)) or _is_callout(value):
             return self._object(value, shallow or isinstance(value, History))
         if isinstance(value, MethodType):
-            node = self._add(value)
-            self._link(node, "__self__", value.__self__)
-            return self._known[id(value)]
+            of = self._visit(value.__self__)
+            if of >= 0:
+                self._add(value).links = [("__self__", of)]
+                return self._known[id(value)]
+            self.uncopied = self.uncopied or f"a method of a {type(value.__self__).__name__}"
+            return -1
         if isinstance(value, FunctionType) and value.__closure__ is None:
             return -1
         if not isinstance(value, MappingProxyType) or value:
@@ -110,6 +116,8 @@ class Captured:
         links = [(place, number) for place, item in enumerate(value) if (number := self._visit(item)) >= 0]
         if not links:
             return -1
+        if type(value) is not tuple:
+            self.uncopied = self.uncopied or f"a {type(value).__name__}"
         node = self._add(value)
         node.links = links
         return self._known[id(value)]
@@ -141,7 +149,7 @@ class Captured:
                     node.leads.append((name, number))
         if hasattr(kind, "KEPT"):
             node.kept = value.keep()
-            self._keepers.append(node)
+            self._keeping.append(self._known[id(value)])
         return self._known[id(value)]
 
     def _link(self, node: _Node, key: Any, item: Any) -> None:
@@ -164,7 +172,8 @@ class Captured:
                 _set_attributes(thing, node.attributes)
             if node.items is not None:
                 _refill(thing, node.items)
-        for node in self._keepers:
+        for number in self._keeping:
+            node = self._nodes[number]
             node.thing.put_back(node.kept)
 
     def copies(self) -> list[Any]:
@@ -175,22 +184,20 @@ class Captured:
         """
         if self.uncopied:
             raise ValueError(f"this state holds {self.uncopied}, which cannot be copied")
-        made: list[Any] = [_shell(node) for node in self._nodes]
-        # What a tuple leads to was found before it.
+        made: list[Any] = []
+        for node in self._nodes:
+            # What tuples and methods lead to, as far as it is a tuple or method itself, was found before them.
+            made.append(node.make(node, made))
         for number, node in enumerate(self._nodes):
-            if isinstance(node.thing, (tuple, MethodType)):
-                made[number] = _make(node, made)
-        for number, node in enumerate(self._nodes):
-            new = made[number]
-            if isinstance(node.thing, (tuple, MethodType)):
-                continue
-            for key, other in node.links:
-                new[key] = made[other]
-            for name, other in node.leads:
-                setattr(new, name, made[other])
-        for number, node in enumerate(self._nodes):
-            if hasattr(type(node.thing), "KEPT"):
-                made[number].revive(node.kept)
+            if node.leads or node.links:
+                new = made[number]
+                for name, other in node.leads:
+                    setattr(new, name, made[other])
+                if node.make is not _make_tuple and node.make is not _make_method:
+                    for key, other in node.links:
+                        new[key] = made[other]
+        for number in self._keeping:
+            made[number].revive(self._nodes[number].kept)
         return [made[number] for number in self._roots]
 
 
@@ -246,35 +253,56 @@ def _refill(thing: Any, items: Any) -> None:
         thing.extend(items)
 
 
-def _shell(node: _Node) -> Any:
-    """The new object, with what does not change in it."""
-    thing = node.thing
-    if isinstance(thing, (tuple, MethodType)):
-        return None
-    if isinstance(thing, random.Random):
-        new = random.Random.__new__(random.Random)
-        new.setstate(node.items)
-        return new
-    kind: Any = type(thing)
-    if kind in _CONTAINERS:
-        return node.items.copy()
-    new = kind.__new__(kind)
-    if node.items is not None:
-        _refill(new, node.items)
-    if node.attributes is not None:
-        if hasattr(new, "__dict__"):
-            vars(new).update(node.attributes)
-        else:
-            for name, value in node.attributes.items():
-                setattr(new, name, value)
+# The new objects: with what does not change in them, and with the old ones' parts in the place of those that are
+# linked afterwards.
+
+
+def _make_container(node: _Node, made: list[Any]) -> Any:
+    return node.items.copy()
+
+
+def _make_random(node: _Node, made: list[Any]) -> Any:
+    new = random.Random.__new__(random.Random)
+    new.setstate(node.items)
     return new
 
 
-def _make(node: _Node, made: list[Any]) -> Any:
-    thing = node.thing
-    if isinstance(thing, MethodType):
-        return MethodType(thing.__func__, made[node.links[0][1]])
-    items = list(thing)
+def _make_plain(node: _Node, made: list[Any]) -> Any:
+    new = node.kind.__new__(node.kind)
+    new.__dict__.update(node.attributes)
+    return new
+
+
+def _make_other(node: _Node, made: list[Any]) -> Any:
+    """With slots, or a container with attributes."""
+    new = node.kind.__new__(node.kind)
+    if node.items is not None:
+        _refill(new, node.items)
+    for name, value in (node.attributes or {}).items():
+        setattr(new, name, value)
+    return new
+
+
+def _make_tuple(node: _Node, made: list[Any]) -> Any:
+    items = list(node.thing)
     for place, number in node.links:
         items[place] = made[number]
     return tuple(items)
+
+
+def _make_method(node: _Node, made: list[Any]) -> Any:
+    return MethodType(node.thing.__func__, made[node.links[0][1]])
+
+
+def _maker(thing: Any) -> Callable[[_Node, list[Any]], Any]:
+    kind = type(thing)
+    if kind in _CONTAINERS:
+        return _make_container
+    if isinstance(thing, tuple):
+        return _make_tuple
+    if isinstance(thing, MethodType):
+        return _make_method
+    if isinstance(thing, random.Random):
+        return _make_random
+    slots = any("__slots__" in vars(base) for base in kind.__mro__[:-1])
+    return _make_other if slots or isinstance(thing, _CONTAINERS) else _make_plain
