@@ -1,6 +1,6 @@
 """Writes the generated pages of docs/reference/ from the declarations in the code: `make docs`.
 
-python docs/generate.py          rewrites abi.md
+python docs/generate.py          rewrites abi.md and backends.md
 python docs/generate.py failures runs the failing tests of docs/gallery/ and rewrites failures.md
 python docs/generate.py sdks     runs the guests' tests and rewrites sdks.md from what ran
 """
@@ -26,8 +26,10 @@ from pytest_proxywasm.abi.elsewhere import (
     Elsewhere,
 )
 from pytest_proxywasm.abi.wasi import WASI
+from pytest_proxywasm.backends import ROWS
 from pytest_proxywasm.host.foreign import FOREIGN_FUNCTIONS
 from pytest_proxywasm.host.hostcalls import HOSTCALLS
+from pytest_proxywasm.shadow.varying import VARYING
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 ROOT = REFERENCE.parents[1]
@@ -132,6 +134,36 @@ def abi() -> str:
     )
 
 
+OWNERS = {
+    "Host": "Hosts",
+    "HttpStream": "Streams",
+    "TcpStream": "TCP connections",
+    "Exchange": "Exchanges",
+    "option": "Options of `proxywasm.host`",
+}
+
+
+def backends() -> str:
+    """What each backend does with every member of hosts, streams and exchanges."""
+    parts = [
+        "# Backends",
+        "",
+        "Written by `make docs` from `pytest_proxywasm/backends.py`; a test fails for a member that is not here.",
+        "",
+        "The mock (`--proxywasm-host=mock`, the default) has all of it. *Same*: a real Envoy "
+        "(`--proxywasm-host=envoy`) does it as the mock does. *UsageError*: it cannot, and says so by name. With "
+        "`--proxywasm-host=both` a test sees the mock's result; *shadowed* is what is held against Envoy as well, and "
+        "*not compared* ends the comparing for that host, with the reason in the summary.",
+    ]
+    for owner, title in OWNERS.items():
+        rows = [(f"`{row.member}`", row.envoy, row.both) for row in ROWS if row.owner == owner]
+        parts += ["", f"## {title}", "", table(("", "envoy", "both"), rows)]
+    parts += ["", "## What differs by nature", ""]
+    parts += ["In comparisons these are taken out of headers, bodies, logs and callouts:", ""]
+    parts.append(table(("", "why"), ((name, why) for name, why, _, _ in VARYING)))
+    return "\n".join(parts) + "\n"
+
+
 _NOISE = re.compile(r"\s*\^+\s*|[ _]+|\s*\.\.\.\s*")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _TITLE = re.compile(r"_{3,} (?:ERROR at setup of )?(test_\w+) _{3,}")
@@ -229,3 +261,4 @@ if __name__ == "__main__":
         (REFERENCE / "failures.md").write_text(failures(), encoding="utf-8")
     else:
         (REFERENCE / "abi.md").write_text(abi(), encoding="utf-8")
+        (REFERENCE / "backends.md").write_text(backends(), encoding="utf-8")

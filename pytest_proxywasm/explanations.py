@@ -32,6 +32,9 @@ def explain_comparison(operator: str, left: Any, right: Any) -> list[str] | None
         return [f"{who} replied: {_brief(left)}", *_lines_of(left, ("details", "headers"))]
     if operator != "==":
         return None
+    for text, other in ((left, right), (right, left)):
+        if isinstance(text, str) and text.startswith(HEADER) and type(other).__name__ == "SnapshotAssertion":
+            return _snapshot(text, other)
     if isinstance(left, _Matching) or isinstance(right, _Matching):
         pattern, value = (left, right) if isinstance(left, _Matching) else (right, left)
         lines = pattern.problems(value)
@@ -165,6 +168,24 @@ def _texts(left: str, right: str, title: str) -> list[str] | None:
     if not top:
         return None
     return [f"{title}: {top[0]}", *top[1:], *unified(left, right, "left", "right").splitlines()[2:]]
+
+
+def _snapshot(text: str, snapshot: Any) -> list[str] | None:
+    """What differs from a snapshot of syrupy, as for two texts."""
+    result = snapshot.executions.get(snapshot.num_executions - 1)
+    recalled = getattr(result, "recalled_data", None)
+    if not isinstance(recalled, str):
+        return None
+    # A text of several lines stands between lines of quotes.
+    kept = "\n".join(recalled.splitlines()[1:-1]).rstrip("\n")
+    if not kept.startswith(HEADER):
+        return None
+    now = text.rstrip("\n")
+    top = first_difference(now, kept, "now", "snapshot")
+    if not top:
+        return None
+    diff = unified(kept, now, "snapshot", "now").splitlines()[2:]
+    return [f"the trace is not that of the snapshot: {top[0]}", *top[1:], *diff]
 
 
 # Messages, field by field.

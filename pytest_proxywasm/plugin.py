@@ -31,7 +31,7 @@ _HELP = {
     "engine": "what runs the guests: auto (default), wasmtime or wasmer",
     "host": "what the filters run in: mock (default), envoy or both",
     "envoy": "the Envoy binary for --proxywasm-host=envoy and both",
-    "trace": "write traces to files: off (default), on or retain-on-failure",
+    "trace": "write traces and guest logs to files: off (default), on or retain-on-failure",
     "output": "folder for those files (default: proxywasm-results)",
 }
 _REDACTED = ("authorization", "proxy-authorization", "cookie", "set-cookie")
@@ -460,13 +460,17 @@ def _artefacts(item: pytest.Item) -> Settings:
     return Settings(_setting(config, "trace"), folder, config.getini("proxywasm_redact"))
 
 
-def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+@pytest.hookimpl(wrapper=True)  # syrupy comes first among the others; what is said here goes before its diff
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> Generator[None, list[list[str] | None], list[list[str] | None]]:
     """Say what differs between values of ours, the cause first."""
+    others = yield
     if not _is_ours(left) and not _is_ours(right):
-        return None
+        return others
     from .explanations import explain_comparison
 
-    return explain_comparison(op, left, right)
+    return [explain_comparison(op, left, right), *others]
 
 
 def _is_ours(value: object) -> bool:

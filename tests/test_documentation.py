@@ -92,8 +92,10 @@ def test_the_gallery_of_failures_is_up_to_date() -> None:
     assert page == now, f"docs/reference/failures.md is stale: run `python docs/generate.py failures`\n{difference}"
 
 
-def test_the_reference_of_the_abi_is_up_to_date() -> None:
+def test_the_generated_reference_is_up_to_date() -> None:
     """`make docs` writes it from the declarations."""
     generate = generator()
     page = (ROOT / "docs/reference/abi.md").read_text(encoding="utf-8")
     assert page == generate.abi(), "docs/reference/abi.md is stale: run `make docs`"
+    page = (ROOT / "docs/reference/backends.md").read_text(encoding="utf-8")
+    assert page == generate.backends(), "docs/reference/backends.md is stale: run `make docs`"

@@ -11,7 +11,7 @@ from ..host.http.stream import HttpStreamCore
 from ..host.proxy import Proxy
 from ..host.vm import Vm
 from ..model import LogLevel
-from ..trace import Callback, Hostcall
+from ..trace import Callback, Hostcall, WasiCall
 from ..trace.text import callback_line, hostcall_lines
 
 _KINDS = {
@@ -50,7 +50,9 @@ def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limi
         lines += _backtrace(trap)
     if event is not None:
         lines += ["", f"during: {callback_line(event)}"]
-        made = [call for call in event.hostcalls if not (stderr and call.name == "fd_write")]
+        # A runtime's own WASI calls, such as those of a scheduler, say nothing of the filter.
+        shown = {"fd_write"} if not stderr else set()
+        made = [call for call in event.hostcalls if not isinstance(call, WasiCall) or call.name in shown]
         calls = made[-5:]
         if calls:
             more = len(made) - len(calls)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import atexit
 import gc
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.binder import Bound, bind, bind_denied
 from ..abi.enums import ALL_VERSIONS, AbiVersion
-from ..abi.module import Interface, check_imports, describe
+from ..abi.module import Export, Import, Interface, check_imports, describe
 from ..abi.wasi import MODULES, WASI, bind_denied_wasi, bind_wasi
 from ..engine import BadModule, Engine, Linked, LinkError, Module
 from ..errors import FilterStartError
@@ -32,6 +32,13 @@ def _offered(version: AbiVersion) -> Types:
 
 OFFERED: dict[AbiVersion, Types] = {version: _offered(version) for version in ALL_VERSIONS}
 """Every function a guest of a version may import, with its type."""
+
+
+def check(imports: Sequence[Import], exports: Sequence[Export]) -> Interface:
+    """What a guest offers; `FilterStartError` where Envoy refuses to load it, in its words."""
+    interface = describe(exports)
+    check_imports(imports, OFFERED[interface.version], interface.version, _VERSIONS)
+    return interface
 
 
 def _function(module: str, name: str, capabilities: frozenset[str] | None) -> Bound:
@@ -76,8 +83,7 @@ class Loader:
             module = self.engine.module(wasm)
         except BadModule as error:
             raise FilterStartError(f"Failed to parse corrupted Wasm module: {error}") from None
-        interface = describe(module.exports)
-        check_imports(module.imports, OFFERED[interface.version], interface.version, _VERSIONS)
+        interface = check(module.imports, module.exports)
         functions = {
             (i.module, i.name): _function(i.module, i.name, capabilities)
             for i in module.imports

@@ -16,12 +16,14 @@ from ..errors import (
     StreamStalled,
 )
 from ..headers import HeadersLike, Text
+from ..host.options import check_protocol
 from ..mock import MockHost
 from ..mock.stream import HttpStream
 from ..mock.tcp import TcpStream
 from ..mock.views import PropertiesView, QueuesView, SharedDataView, VmView
 from ..model import Exchange, LogLevel, Request, Upstream
 from .shadow import Shadow
+from .tcp import ShadowedTcpStream
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -65,6 +67,7 @@ class ShadowedHost(MockHost):
 
     def __init__(self, filters: Sequence[Filter], *, shadow: Shadow, **options: Any) -> None:
         self._shadow = shadow
+        self._shadowed: list[ShadowedTcpStream] = []
         super().__init__(filters, **{**options, "node": shadow.node})
         clock = self._proxy.clock
         after_advance = clock.after_advance
@@ -173,9 +176,12 @@ class ShadowedHost(MockHost):
         return super().stream(http_version=http_version, worker=worker, upstream=upstream)
 
     def connect(self, *, worker: int | None = None) -> TcpStream:
-        """A connection, in the mock only."""
-        self._shadow.skip("connections are driven by hand")
-        return super().connect(worker=worker)
+        """A connection, in both."""
+        self._check_usable()
+        check_protocol(self.protocol, "tcp")
+        stream = ShadowedTcpStream(self, self._choose_worker(worker), self._shadow)
+        self._shadowed.append(stream)
+        return stream
 
     def cluster(self, name: str, handler: Any = None) -> None:
         """Declare a cluster, in both."""
@@ -236,6 +242,9 @@ class ShadowedHost(MockHost):
 
     def close(self) -> None:
         """Close the mock and end the Envoy."""
+        for stream in self._shadowed:
+            stream.finish_comparing()
+        self._shadowed.clear()
         try:
             super().close()
         finally:

@@ -27,6 +27,7 @@ from .sendable import problem_with_answer, problem_with_length, problem_with_req
 
 if TYPE_CHECKING:
     from ..envoy.pool import Pool
+    from ..envoy.tcp import EnvoyTcpStream
     from ..filters import Filter
     from ..mock import MockHost
 
@@ -145,6 +146,37 @@ class Shadow:
             )
             return Reset()
         return answers.popleft()
+
+    # A connection.
+
+    def reason(self, mock: MockHost) -> str:
+        """Why nothing can be compared any more; "" if it can."""
+        if not self._reason and _ticks(mock):
+            self.taint(TICKS)
+        if not self._reason and mock.callouts:
+            self.taint("connections with callouts are driven by hand")
+        return self._reason
+
+    def connect(self) -> EnvoyTcpStream:
+        """The same connection in Envoy."""
+        return self._open().connect()
+
+    def count_connection(self, reason: str) -> None:
+        """A connection is over, or cannot be compared any more."""
+        if reason:
+            self._checks.skip(reason)
+        else:
+            self._checks.agreed += 1
+
+    def connection_differs(self, what: str, found: list[str]) -> EnvoyDiffersError:
+        """The error for a connection that is not the same in both."""
+        self._checks.differed += 1
+        self.taint("a connection before it was not the same")
+        lines = [f"the connection is not the same in the mock and in Envoy {self.version} after {what}:", ""]
+        for paragraph in found:
+            lines += [*paragraph.splitlines(), ""]
+        lines.append("The test saw the mock's result. What Envoy does counts.")
+        return EnvoyDiffersError("\n".join(lines))
 
     # An exchange.
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HEADER = "proxy-wasm trace 1"
 LONGEST = 256
+SECRETS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+"""Headers whose values do not belong into messages."""
 _SURROGATE = re.compile("[\udc80-\udcff]")
 # What JSON leaves alone, but ends a line, is invisible or turns the reading direction.
 _INVISIBLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -101,9 +103,12 @@ def hostcall_line(call: Hostcall, redact: frozenset[str] = frozenset()) -> str:
 
 
 def hostcall_lines(call: Hostcall) -> list[str]:
-    """One hostcall, and below it the reason of its status if there is one to tell."""
-    why = call.reason
-    return [hostcall_line(call), f"    ^ {why}"] if why else [hostcall_line(call)]
+    """One hostcall in an error's message, and below it the reason of its status if there is one to tell.
+
+    Messages end up in the logs of CI: what usually is secret is hidden.
+    """
+    line, why = hostcall_line(call, SECRETS), call.reason
+    return [line, f"    ^ {why}"] if why else [line]
 
 
 def callback_line(event: Callback, labelled: bool = False) -> str:
@@ -140,7 +145,7 @@ def trace_lines(
 
     included = _matcher(include) if include is not None else (lambda name: True)
     excluded = _matcher(exclude)
-    hidden = frozenset(name.lower() for name in redact)
+    hidden = frozenset(name.lower() for name in ([redact] if isinstance(redact, str) else redact))
     yield HEADER
     for event in trace:
         calls = [

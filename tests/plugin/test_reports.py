@@ -505,6 +505,35 @@ class TestFiles:
         assert "proxywasm trace" in page
 
 
+class TestSnapshots:
+    def test_a_trace_that_differs_from_its_snapshot_shows_the_first_difference_first(
+        self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("syrupy")
+        monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p no:benchmark")
+        project.makepyfile(
+            test_x="""
+            from pathlib import Path
+
+            def test_it(proxywasm_host, snapshot):
+                path = "/new" if Path("changed").exists() else "/old"
+                exchange = proxywasm_host.get(path, headers={"authorization": path})
+                assert exchange.trace.text() == snapshot
+            """
+        )
+        project.runpytest_subprocess("--snapshot-update").assert_outcomes(passed=1)
+        project.runpytest_subprocess().assert_outcomes(passed=1)
+        (project.path / "changed").touch()
+        project.runpytest_subprocess().stdout.fnmatch_lines(
+            [
+                "E *the trace is not that of the snapshot: first difference, in proxy_on_request_headers, callback 2:",
+                'E *now * key="authorization" -> OK value="/new"',
+                'E *snapshot * key="authorization" -> OK value="/old"',
+                "E *1 of * lines only in now, 1 of * only in snapshot",
+            ]
+        )
+
+
 class TestStrict:
     def test_the_marker_makes_a_host_strict(self, project: pytest.Pytester) -> None:
         project.makepyfile(
