@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .envoy.pool import Pool
     from .mock import MockHost
+    from .mock.starts import Starts
     from .mock.strict import Strict
     from .model import GuestLog, Upstream
 
@@ -97,6 +98,7 @@ class Toolkit:
         "_engine",
         "_pool",
         "_report",
+        "_starts",
         "backend",
         "checks",
         "engine_choice",
@@ -117,6 +119,7 @@ class Toolkit:
     _report: Callable[[str], None] | None
     _engine: list[Engine]
     _pool: list[Pool]
+    _starts: list[Starts]
 
     def __init__(
         self,
@@ -147,6 +150,7 @@ class Toolkit:
         put(self, "_report", report)
         put(self, "_engine", [])
         put(self, "_pool", [])
+        put(self, "_starts", [])
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("the toolkit cannot be changed; its options come from the command line and the ini file")
@@ -239,9 +243,11 @@ class Toolkit:
             from .shadow import open_shadowed
 
             return open_shadowed(chain, options, engine=self.engine, pool=self.pool, checks=self.checks, on_log=emit)
-        from .mock import MockHost
+        if not self._starts:
+            from .mock.starts import Starts
 
-        return MockHost(chain, engine=self.engine, on_log=emit, **options)
+            self._starts.append(Starts(self.engine))
+        return self._starts[0].host(chain, options, emit)
 
     @property
     def pool(self) -> Pool:

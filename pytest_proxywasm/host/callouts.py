@@ -152,6 +152,11 @@ class PendingCallout:
     def _deliver(self, outcome: Any, answer: CalloutAnswer | None) -> None:
         root = self._root
         pending = root.proxy.pending_callouts
+        if self not in pending and self.callout.outcome is None:
+            raise UsageError(
+                f"callout {self.callout.id} is gone: its VM was replaced, or its host was restored to a checkpoint "
+                "from before it was made"
+            )
         if self not in pending:
             raise UsageError(f"callout {self.callout.id} has been answered before: {self.callout.outcome!r}")
         pending.remove(self)

@@ -50,7 +50,7 @@ class GrpcPendingCallout(GrpcDelivery):
         headers = Headers(metadata)
         self._check_open()
         if self._started:
-            raise UsageError(f"{self._name} has got its initial metadata before")
+            raise UsageError(f"{self.name} has got its initial metadata before")
         self._outside(lambda: self._begin(headers))
 
     def send(self, message: Text) -> None:
@@ -68,7 +68,7 @@ class GrpcPendingCallout(GrpcDelivery):
     def respond(self, answer: GrpcResponse | Response) -> None:
         """The cluster answers all at once; a `Response` is the answer of a server that does not speak gRPC."""
         if not isinstance(answer, (GrpcResponse, Response)):
-            raise UsageError(f"{self._name} is answered with a pw.GrpcResponse or a pw.Response, not with {answer!r}")
+            raise UsageError(f"{self.name} is answered with a pw.GrpcResponse or a pw.Response, not with {answer!r}")
         self._check_open()
         self._outside(lambda: self.settle(answer))
 
@@ -76,7 +76,7 @@ class GrpcPendingCallout(GrpcDelivery):
         """The timeout the filter gave is over; streams have none."""
         self._check_open()
         if self.callout.kind == STREAM:
-            raise UsageError(f"{self._name} has no timeout; use .reset() or .finish(status=4)")
+            raise UsageError(f"{self.name} has no timeout; use .reset() or .finish(status=4)")
         self._outside(self._time_out)
 
     def reset(self, after_headers: bool = False) -> None:
@@ -88,22 +88,25 @@ class GrpcPendingCallout(GrpcDelivery):
         """Nobody listens at the cluster."""
         self._check_open()
         if self._started:
-            raise UsageError(f"{self._name} has been answered already; it cannot be refused any more")
+            raise UsageError(f"{self.name} has been answered already; it cannot be refused any more")
         self._outside(self._refuse)
 
     def __repr__(self) -> str:
         return f"<GrpcPendingCallout {self.callout.id}: {self.callout.path} to cluster {self.callout.cluster!r}>"
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """What it is, for messages."""
         what = "gRPC call" if self.callout.kind == CALL else "gRPC stream"
         return f"{what} {self.callout.id} ({self.callout.path})"
 
     def _check_open(self) -> None:
         if self._cancelled:
-            raise UsageError(f"{self._name} is gone: the filter cancelled it, or its VM was replaced")
+            raise UsageError(f"{self.name} is gone: the filter cancelled it, or its VM was replaced")
         if self._over:
-            raise UsageError(f"{self._name} is over: {self.callout.outcome!r}")
+            raise UsageError(f"{self.name} is over: {self.callout.outcome!r}")
+        if self not in self._root.proxy.pending_callouts:
+            raise UsageError(f"{self.name} is gone: its host was restored to a checkpoint from before it was made")
 
     def _outside(self, action: Callable[[], None]) -> None:
         """Do it now, or as soon as no guest is running: callbacks never come inside another one."""
@@ -213,7 +216,7 @@ class GrpcPendingCallout(GrpcDelivery):
         """Send what a script yielded."""
         if isinstance(item, Headers):
             if self._started:
-                raise UsageError(f"{self._name} has got its initial metadata before: {item!r}")
+                raise UsageError(f"{self.name} has got its initial metadata before: {item!r}")
             self._begin(item)
         elif isinstance(item, (bytes, str)):
             self._message(to_bytes(item))

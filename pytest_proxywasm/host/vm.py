@@ -35,6 +35,10 @@ class GuestRunner(Protocol):
     callback: Callback | None
     why: Why | None
 
+    @property
+    def unsaved(self) -> str:
+        """What of its state cannot be saved; "" if all can."""
+
     def call(self, name: str, *args: int) -> int | None:
         """Call an export; raises a `FilterError` when the guest traps."""
 
@@ -98,6 +102,11 @@ class Vm:
         """4, 8, ... for HTTP calls, 5, 9, ... for gRPC calls, 6, 10, ... for gRPC streams (Envoy 1.40)."""
         self._calls[kind] += 1
         return 4 * self._calls[kind] + ("http", "grpc_call", "grpc_stream").index(kind)
+
+    @property
+    def has_called_out(self) -> bool:
+        """Whether the guest has made any call to another service."""
+        return any(self._calls.values())
 
     def has(self, name: str) -> bool:
         """Whether the guest exports a callback, and may be called there."""

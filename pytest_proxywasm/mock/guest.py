@@ -7,7 +7,7 @@ from typing import Any
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.enums import Status
-from ..engine import Instance, Limits, Trap
+from ..engine import Instance, Limits, State, Trap
 from ..errors import GuestBudgetExceeded, GuestTrap
 from ..host.context import Context
 from ..host.vm import Vm
@@ -27,6 +27,8 @@ class MockGuest:
         gate: ``"start"`` or ``"allocator"`` while only few hostcalls are allowed.
     """
 
+    KEPT = ("memory", "instance", "_functions", "_allocator")
+
     def __init__(self, vm: Vm, loaded: LoadedGuest, limits: Limits) -> None:
         self.vm = vm
         self.callback: Callback | None = None
@@ -38,12 +40,12 @@ class MockGuest:
         self._loaded = loaded
         self._functions: dict[str, Callable[..., int | None]] = {}
         self._allocator: Callable[..., int | None] | None = None
+        self._trapped = False
 
     def instantiate(self) -> None:
         """Make the instance, which runs the module's start section."""
-        instance = self.instance = self._loaded.linked.instantiate(self, self._limits)
-        self.memory = instance.memory
-        self._allocator = instance.function(self._loaded.interface.allocator)
+        instance = self._loaded.linked.instantiate(self, self._limits)
+        self._have(instance)
         event = Callback("(start section)", Arguments(), 0, self.vm.config.name, self.vm.worker)
         self.callback = event if self.vm.proxy.tracing else None
         try:
@@ -55,6 +57,37 @@ class MockGuest:
             self.callback = None
             if event.hostcalls:
                 self.vm.proxy.trace.add(event)
+
+    def _have(self, instance: Instance) -> None:
+        self.instance = instance
+        self.memory = instance.memory
+        self._functions = {}
+        self._allocator = instance.function(self._loaded.interface.allocator)
+
+    # Its state (see `Keeper`): the instance's.
+
+    @property
+    def unsaved(self) -> str:
+        """What of a guest's state cannot be saved; "" if all can."""
+        return self._loaded.module.unsaved
+
+    def keep(self) -> State | None:
+        """Memory and globals."""
+        return self.instance.save() if self.instance is not None else None
+
+    def put_back(self, kept: State | None) -> None:
+        """Memory and globals as they were; the instance may be another."""
+        self.close()
+        self.revive(kept)
+
+    def revive(self, kept: State | None) -> None:
+        """An instance with this memory and these globals."""
+        self.memory = memoryview(b"")
+        self.instance = None
+        self._functions = {}
+        self._allocator = None
+        if kept is not None:
+            self._have(self._loaded.revival.take(kept, self, self._limits))
 
     # For the host layer.
 
@@ -73,11 +106,20 @@ class MockGuest:
 
     def close(self) -> None:
         """Free the instance."""
-        if self.instance is not None:
-            self.instance.close()
+        instance = self.instance
+        if instance is None:
+            return
+        if self._trapped or not instance.at_rest:
+            instance.close()
             self.memory = memoryview(b"")
+            return
+        self.instance = self._allocator = None
+        self._functions = {}
+        self.memory = memoryview(b"")
+        self._loaded.revival.give(instance, self._limits)
 
     def _error(self, trap: Trap, callback: str) -> GuestTrap:
+        self._trapped = True
         kind = GuestBudgetExceeded if trap.kind == "budget" else GuestTrap
         message = explain_trap(trap, callback, self.callback, self.vm, self._limits)
         return kind(message, callback=callback, kind=trap.kind, frames=trap.frames)

@@ -225,7 +225,7 @@ class HttpStream:
 
     def close(self) -> None:
         """End the stream if it has not ended: the client goes away."""
-        if not self._core.ended:
+        if not (self._core.ended or self._core.undone):
             self.reset("downstream")
 
     def _test_answers(self) -> None:
@@ -233,11 +233,15 @@ class HttpStream:
             raise UsageError("this stream has an upstream= that answers; open it without one to answer by hand")
 
     def _step(self, action: Callable[[], None]) -> Action | None:
-        self._host._check_usable()
+        self._host._check_usable(self._core)
         self._core.last_action = None
-        action()
-        if self._upstream is not None:
-            self._host._pump()
+        self._host._steps += 1
+        try:
+            action()
+            if self._upstream is not None:
+                self._host._pump()
+        finally:
+            self._host._steps -= 1
         self._host._raise_failures(self._core)
         return self._core.last_action
 

@@ -47,6 +47,9 @@ class HttpStreamCore:
         last_action: what the last stream callback returned; ``None`` if none was called since it was last reset.
     """
 
+    undone = False
+    """The host was restored to a checkpoint from before it: it never was."""
+
     def __init__(
         self,
         proxy: Proxy,
