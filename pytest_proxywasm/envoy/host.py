@@ -72,6 +72,7 @@ class EnvoyHost:
         self._on_trap = on_trap
         self._upstream: Upstream = upstream if upstream is not None else Response(200)
         self._upstream_complete = True
+        self._seconds = 0.0
         self._crash: FilterError | None = None
         self._connections: list[EnvoyTcpStream] = []
         setup = Setup(
@@ -142,6 +143,7 @@ class EnvoyHost:
         instance.answer_upstream = lambda served: upstream(served.request()) if callable(upstream) else upstream
         client: Client | None = None
         stalled = sent = False
+        began = time.monotonic()
         exchange = Exchange()
         exchange.request = request
         try:
@@ -169,6 +171,7 @@ class EnvoyHost:
                 self._finish(start, refusing, sent)
             except EnvoyFailure as error:
                 self._died(error)
+            self._seconds = time.monotonic() - began
             self._upstream_complete = assemble(exchange, start, instance, client)
             self.exchanges.append(exchange)
             del self.exchanges[:-1000]
@@ -271,6 +274,11 @@ class EnvoyHost:
     def last_exchange(self) -> Exchange | None:
         """The newest exchange, also one that failed."""
         return self.exchanges[-1] if self.exchanges else None
+
+    @property
+    def seconds(self) -> float:
+        """How long the last exchange took."""
+        return self._seconds
 
     @property
     def upstream_complete(self) -> bool:

@@ -94,6 +94,16 @@ def test_an_empty_message_may_say_so() -> None:
     )
 
 
+def test_when_envoy_is_slow_sizes_say_nothing() -> None:
+    """x-envoy-upstream-service-time may have two digits."""
+    ours, theirs = event(**DECODED), event(**{**RAW, "value_size": 4})
+    one, other = exchange(Trace([ours])), exchange(Trace([theirs]))
+    one.logs = [pw.GuestLog(pw.LogLevel.INFO, b"n=89", 2, "")]
+    other.logs = [pw.GuestLog(pw.LogLevel.INFO, b"n=90", 2, "")]
+    assert len(compare_exchanges(one, other)) == 2
+    assert compare_exchanges(one, other, slow=True) == []
+
+
 def test_metrics_count_from_the_start() -> None:
     """Envoy runs start callbacks on several VMs."""
     started, thrice = {"c": Metric("counter", 1)}, {"c": Metric("counter", 3)}
