@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Response,
         Timeout,
     )
+    from .plans import Answer, Drop, ExchangePlan, Schedule, Step, TcpPlan, Wait
     from .toolkit import Toolkit
     from .trace import Callback, Hostcall, Trace, WasiCall
 
@@ -55,14 +56,17 @@ __all__ = [
     "AbiError",
     "Action",
     "After",
+    "Answer",
     "BufferType",
     "Callback",
     "Callout",
     "ConnectionRefused",
+    "Drop",
     "EnvoyCrashError",
     "EnvoyDiffersError",
     "Errno",
     "Exchange",
+    "ExchangePlan",
     "ExpectationError",
     "Filter",
     "FilterError",
@@ -90,14 +94,18 @@ __all__ = [
     "Request",
     "Reset",
     "Response",
+    "Schedule",
     "Status",
+    "Step",
     "StreamStalled",
     "StreamType",
+    "TcpPlan",
     "TcpStream",
     "Timeout",
     "Toolkit",
     "Trace",
     "UsageError",
+    "Wait",
     "WasiCall",
 ]
 
@@ -128,6 +136,7 @@ _HOMES = {
         "Response",
         "Timeout",
     ),
+    "plans": ("Answer", "Drop", "ExchangePlan", "Schedule", "Step", "TcpPlan", "Wait"),
     "toolkit": ("Toolkit",),
     "trace": ("Callback", "Hostcall", "Trace", "WasiCall"),
 }

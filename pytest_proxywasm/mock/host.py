@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..engine import BadModule, Engine, Limits
@@ -21,11 +22,13 @@ from ..host.plugin import PluginConfig
 from ..host.proxy import Proxy
 from ..host.tcp.stream import TcpStreamCore
 from ..model import Callout, Exchange, GuestLog, LogLevel, Request, Response, Upstream
+from ..plans import ExchangePlan, Schedule, TcpPlan
 from ..trace import Trace
 from .configs import check_options, check_protocol, code_of, one_of, plugin_config
 from .explain import explain_stall
 from .injection import Injector
 from .loader import loader_of
+from .plans import Run, run_plan
 from .plugins import Worker, start_like_envoy
 from .stream import HttpStream, answer_with, feed_request
 from .tcp import TcpStream
@@ -43,6 +46,7 @@ class MockHost:
     Attributes:
         protocol: ``"http"`` or ``"tcp"``.
         exchanges: every exchange so far, newest last, at most the last 1000.
+        runs: the plans that were run so far with what came of each, whole requests among them; at most the last 1000.
         closed: `close` has been called.
     """
 
@@ -70,9 +74,28 @@ class MockHost:
         on_log: Callable[[GuestLog], None] | None = None,
     ) -> None:
         check_options(filters, services, protocol, starts, on_trap, strict, workers, upstream, routes)
+        self._made_with: dict[str, Any] = {
+            "engine": engine,
+            "protocol": protocol,
+            "services": tuple(services),
+            "workers": workers,
+            "starts": starts,
+            "upstream": upstream,
+            "clusters": dict(clusters or {}),
+            "envoy_headers": envoy_headers,
+            "node": node,
+            "routes": routes,
+            "buffer_limit": buffer_limit,
+            "on_trap": on_trap,
+            "seed": seed,
+            "guest_budget": guest_budget,
+            "max_memory": max_memory,
+        }
+        self.filters = tuple(filters)
         self.closed = False
         self.protocol = protocol
         self.exchanges: list[Exchange] = []
+        self.runs: deque[Run] = deque(maxlen=1000)
         self._on_trap = on_trap
         self._upstream: Upstream = upstream if upstream is not None else Response(200)
         self._routes = Routes(routes or ())
@@ -157,6 +180,9 @@ class MockHost:
         core = self._open(http_version, worker)
         core.exchange.request = request
         chosen: Upstream = upstream if upstream is not None else self._upstream
+        if not properties:
+            plan = ExchangePlan(request=request, upstream=chosen, http_version=http_version)
+            self.runs.append(Run(plan, (core.exchange,)))
         core.on_upstream_complete = lambda: answer_with(core, chosen, core.sync)
         try:
             PropertiesView(self._proxy).update(properties or {})
@@ -213,9 +239,30 @@ class MockHost:
         check_protocol(self.protocol, "tcp")
         return TcpStream(self, self._choose_worker(worker))
 
-    def run(self, plan: Any) -> Any:
-        """Run a plan drawn by a strategy."""
-        raise NotEmulatedError("run(plan): there are no exchange plans yet")
+    @overload
+    def run(self, plan: ExchangePlan, *, timeout: float = ...) -> Exchange: ...
+    @overload
+    def run(self, plan: Schedule, *, timeout: float = ...) -> list[Exchange]: ...
+    @overload
+    def run(self, plan: TcpPlan, *, timeout: float = ...) -> TcpStream: ...
+    def run(
+        self, plan: ExchangePlan | Schedule | TcpPlan, *, timeout: float = 300
+    ) -> Exchange | list[Exchange] | TcpStream:
+        """Run what a strategy drew, to its end.
+
+        While it runs, every cluster exists: callouts to one without a handler of its own are answered by the plan.
+
+        Returns:
+            The exchange of an `ExchangePlan`; those of a `Schedule`, in the order of its streams; the connection of a
+            `TcpPlan`.
+
+        Raises:
+            StreamStalled: a filter holds a stream and nothing is due that could resume it.
+            FilterError: the guest failed (with ``on_trap="raise"``).
+        """
+        self._check_usable()
+        check_protocol(self.protocol, "tcp" if isinstance(plan, TcpPlan) else "http")
+        return run_plan(self, plan, timeout)
 
     def checkpoint(self) -> Any:
         """Remember guest memory, globals and host state."""
@@ -224,6 +271,15 @@ class MockHost:
     def restore(self, checkpoint: Any) -> None:
         """Go back to a checkpoint."""
         raise NotEmulatedError("restore(): the mock host cannot save and restore its state yet")
+
+    def sibling(self, **changes: Any) -> MockHost:
+        """A new host, started like this one with some options changed; clusters, functions and properties as now."""
+        options = {**self._made_with, **changes}
+        options["clusters"] = {name: cluster.handler for name, cluster in self._proxy.clusters.items()}
+        other = MockHost(self.filters, **options)
+        other._proxy.foreign_functions.update(self._proxy.foreign_functions)
+        other._proxy.overrides.update(self._proxy.overrides)
+        return other
 
     def cluster(self, name: str, handler: Any = None) -> None:
         """Declare a cluster that filters can call, and what answers (see ``Cluster``).
