@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .headers import Headers
@@ -9,6 +10,8 @@ from .model import Request, Response
 
 WIDTH = 100
 _RUN = 24
+_REPEATED = re.compile(r"(.{1,8}?)\1{5,}", re.DOTALL)
+_REPEATED_BYTES = re.compile(rb"(.{1,8}?)\1{5,}", re.DOTALL)
 
 
 class Code:
@@ -126,21 +129,20 @@ def _shown(value: bytes) -> str:
 
 
 def text_code(value: str | bytes) -> str:
-    """A literal; long runs of one character as a product."""
+    """A literal; what repeats itself often as a product."""
     if len(value) <= 2 * _RUN:
         return repr(value)
     pieces: list[str] = []
-    start = at = 0
-    while at < len(value):
-        end = at
-        while end < len(value) and value[end] == value[at]:
-            end += 1
-        if end - at >= _RUN:
-            if start < at:
-                pieces.append(repr(value[start:at]))
-            pieces.append(f"{value[at : at + 1]!r} * {end - at}")
-            start = end
-        at = end
+    start = 0
+    for found in (_REPEATED if isinstance(value, str) else _REPEATED_BYTES).finditer(value):  # type: ignore[arg-type]
+        unit = found[1]
+        times = len(found[0]) // len(unit)
+        if len(found[0]) < _RUN:
+            continue
+        if start < found.start():
+            pieces.append(repr(value[start : found.start()]))
+        pieces.append(f"{unit!r} * {times}")
+        start = found.start() + times * len(unit)
     if start < len(value):
         pieces.append(repr(value[start:]))
     return " + ".join(pieces)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..code import code_of
 from ..errors import FilterError, StreamStalled
+from ..host.http.context import HttpContext
 from ..model import Request
 from ..plans import ExchangePlan, Schedule, Step
 from ..trace import Trace
@@ -48,17 +49,19 @@ def check_again(host: MockHost, plan: ExchangePlan, first: Result, names: Sequen
         return
     with _sibling(host) as used:
         alone = _run(used, OTHER) if state else None
-        repeated = _run(used, plan) if state else None
         of_variants = [_run(used, variant.other) for _, variant in variants]
+        repeated = [_run(used, plan), _run(used, plan)] if state else []
         after = _run(used, OTHER) if state else None
         together = _together(used, plan) if "other_streams" in names else None
         _finish_callouts(used)
+        if "all_end" in names:
+            _all_ended(used, plan)
         crashed = used._proxy.crashed is not None
     for (name, variant), result in zip(variants, of_variants):
         if crashed or differences(first, result, trailers=name != "trailers") or _broken(result):
             _confirm_variant(host, name, variant, names)
     if "used_vm" in names or "no_trap" in names:
-        if crashed or (repeated and _differ(first, repeated)) or (alone and after and _differ(alone, after)):
+        if crashed or any(_differ(first, one) for one in repeated) or (alone and after and _differ(alone, after)):
             _confirm_used(host, plan, names)
     if together is not None and alone is not None:
         if crashed or _differ(first, together[0]) or _differ(alone, together[1]):
@@ -124,6 +127,25 @@ def _finish_callouts(host: MockHost) -> None:
     deadline = clock.now_ns + round(limit * 1e9)
     while host.pending_callouts and clock.step(deadline):
         pass
+
+
+def _all_ended(host: MockHost, plan: ExchangePlan) -> None:
+    """Nothing is left of what has run."""
+    left = [pending for pending in host.pending_callouts if pending.callout.timeout is None]
+    if left:
+        callout = left[0].callout
+        raise InvariantError(
+            INVARIANTS["all_end"],
+            f"{callout.method} {callout.path} to cluster {callout.cluster!r} has no timeout, and waits for ever",
+            plan=plan,
+        )
+    for worker in host.workers:
+        for vm in worker.vms.values():
+            streams = [c for c in vm.contexts.values() if isinstance(c, HttpContext) and not vm.failed]
+            if streams:
+                raise InvariantError(
+                    INVARIANTS["all_end"], f"{len(streams)} contexts of streams that are over were not deleted", plan=plan
+                )
 
 
 def _confirm_variant(host: MockHost, name: str, variant: Variant, names: Sequence[str]) -> None:
@@ -210,16 +232,22 @@ def _of_stream(callback: str) -> bool:
 
 def _confirm_together(host: MockHost, plan: ExchangePlan, names: Sequence[str]) -> None:
     with _sibling(host, trace=True) as new, _sibling(host, trace=True) as other, _sibling(host, trace=True) as both:
+        begun = []
+        for one in (new, other, both):  # so that what the host keeps is there already
+            _run(one, OTHER)
+            _run(one, plan)
+            begun.append(len(one.trace))
         expected = _alone(new, plan), _alone(other, OTHER)
         results = _together(both, plan)
         schedule = both.runs[-1].plan
-        traces = new.trace, both.trace
+        since = [one.trace[start:] for one, start in zip((new, other, both), begun)]
+        traces = since[0], since[2]
         if any(map(_broken, expected)):
             return
         for number, (wanted, got) in enumerate(zip(expected, results)):
             where = "while another stream was open"
             _raise_broken(got, schedule, traces, names, where)
-            if "other_streams" not in names or _is_meant(wanted, got, [new.trace, other.trace, both.trace]):
+            if "other_streams" not in names or _is_meant(wanted, got, since):
                 continue
             lines = differences(wanted, got, counted=False)
             if lines:

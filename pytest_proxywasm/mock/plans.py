@@ -188,7 +188,7 @@ class _ScheduleRun:
         self._schedule = schedule
         self._timeout = timeout
         self._streams: list[_Stream | None] = [None] * len(schedule.streams)
-        self._outcomes = Outcomes(schedule.streams)
+        self._outcomes = [Outcomes([plan]) for plan in schedule.streams]
 
     def run(self) -> list[Exchange]:
         """All steps, and then what is left of the streams."""
@@ -274,7 +274,7 @@ class _ScheduleRun:
             waiting = [one for one in host.pending_callouts if one not in promised]
             if waiting:
                 promised.append(waiting[0])
-                self._answer(waiting[0], self._outcomes(waiting[0].callout))
+                self._answer(waiting[0], self._outcomes[self._owner(waiting[0].callout)](waiting[0].callout))
                 continue
             running = [stream.core for stream in streams if not stream.core.finished]
             if not running:
@@ -282,6 +282,13 @@ class _ScheduleRun:
             if not clock.step(deadline):
                 raise self._stalled(running[0])
         raise self._stalled(running[0])
+
+    def _owner(self, callout: Callout) -> int:
+        """The number of the stream a callout was made for; that of the first, for one of a root context."""
+        for number, stream in enumerate(self._streams):
+            if stream is not None and any(context.id == callout.context_id for context in stream.core.contexts):
+                return number
+        return 0
 
     def _stalled(self, core: HttpStreamCore) -> FilterError:
         return self._host._stalled(core, self._timeout)

@@ -30,7 +30,7 @@ def callout_outcomes(*, failures: bool = True, delays: bool = True) -> st.Search
     )
     kinds = [answers]
     if failures:
-        kinds += [st.sampled_from(FAILURES), st.sampled_from(FAILURES)]
+        kinds += [st.sampled_from(FAILURES)] * 3
     if delays:
         kinds.append(st.builds(After, st.sampled_from([0.1, 1.0, 5.0, 60.0]), answers))
     return st.one_of(kinds)
@@ -44,6 +44,16 @@ def grpc_callout_outcomes(*, failures: bool = True) -> st.SearchStrategy[Any]:
         status=st.sampled_from([0, 0, 5, 7, 13, 14, 16]),
     )
     return st.one_of(answers, st.sampled_from(FAILURES)) if failures else answers
+
+
+_ANY_REQUESTS = any_requests()
+_ANY_RESPONSES = any_responses()
+_ANY_OUTCOMES = callout_outcomes()
+_FEW_OUTCOMES = st.lists(_ANY_OUTCOMES, max_size=2)
+_UPSTREAM_FAILURES = st.sampled_from([None] * 8 + [0, 1, 2, 3, 4])
+_EIGHTHS = st.integers(0, 7)
+_LENGTHS = st.sampled_from(LENGTHS)
+_VERSIONS = st.sampled_from(["1.1", "2"])
 
 
 @st.composite
@@ -65,23 +75,23 @@ def exchange_plans(
         client_resets: whether the client may go away before it is answered; only then does its content-length say
             more than it has sent.
     """
-    request = draw(requests if requests is not None else any_requests())
-    http_version = draw(st.sampled_from(list(http_versions)))
+    request = draw(requests if requests is not None else _ANY_REQUESTS)
+    http_version = draw(_VERSIONS if tuple(http_versions) == ("1.1", "2") else st.sampled_from(list(http_versions)))
     if len(request.trailers) and http_version == "1.1" and "content-length" in request.headers:
         http_version = "2"
-    upstream: Any = draw(responses if responses is not None else any_responses())
+    upstream: Any = draw(responses if responses is not None else _ANY_RESPONSES)
     if upstream_failures:
-        failure = draw(st.sampled_from([None] * 8 + [0, 1, 2, 3, 4]))
+        failure = draw(_UPSTREAM_FAILURES)
         if failure is not None:
             late = After(30.0 if failure else 1.0, upstream)
             upstream = [late, Reset(), Reset(after_headers=True), ConnectionRefused(), Timeout()][failure]
-    outcomes = draw(st.lists(callouts if callouts is not None else callout_outcomes(), max_size=2))
+    outcomes = draw(st.lists(callouts, max_size=2) if callouts is not None else _FEW_OUTCOMES)
     grpc = draw(st.lists(grpc_callouts, max_size=2)) if grpc_callouts is not None else _grpc_of(outcomes)
     resets = None
-    if client_resets and draw(st.integers(0, 7)) == 7:
+    if client_resets and draw(_EIGHTHS) == 7:
         resets = draw(st.integers(0, len(request.chunks or ()) + 1))
         if request.method in ("POST", "PUT", "PATCH") and draw(st.booleans()):
-            request, resets = _announcing_more(request, draw(st.sampled_from(LENGTHS))), min(resets, 1)
+            request, resets = _announcing_more(request, draw(_LENGTHS)), min(resets, 1)
     return ExchangePlan(
         request=request,
         upstream=upstream,

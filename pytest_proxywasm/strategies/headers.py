@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from hypothesis import strategies as st
 
 from ..headers import Headers
@@ -64,20 +66,73 @@ def is_free(name: str) -> bool:
     return name not in NOT_FREE and not name.startswith((":", "x-envoy-"))
 
 
+_TOKENS = st.text(_LETTERS, min_size=1, max_size=6).map(lambda text: f"x-{text}")
+_ODD_TOKENS = st.text("abz019-_.!#$%&'*+^`|~", min_size=1, max_size=12).filter(is_free)
+_COMMON = st.sampled_from(COMMON)
+_KINDS = st.integers(0, 9)
+
+
+@lru_cache(maxsize=64)
+def _known_names(words: vocabulary.Words) -> st.SearchStrategy[str]:
+    names = [name for name in words.names if is_free(name)]
+    return st.sampled_from(names) if names else _COMMON
+
+
+@st.composite
+def _names(draw: st.DrawFn) -> str:
+    kind = draw(_KINDS)
+    if kind < 3:
+        return draw(_TOKENS)
+    if kind < 7:
+        return draw(_known_names(vocabulary.current()))
+    return draw(_COMMON if kind < 9 else _ODD_TOKENS)
+
+
+_ALL_NAMES = _names()
+
+
 def header_names() -> st.SearchStrategy[str]:
     """Names of headers, in lower case: common ones, those the filter under test asks for, and any token.
 
     Shrinks to ``"x-a"``. Pseudo headers and headers that say how a message travels are not among them.
     """
-    token = st.text(_LETTERS, min_size=1, max_size=6).map(lambda text: f"x-{text}")
-    odd = st.text("abz019-_.!#$%&'*+^`|~", min_size=1, max_size=12).filter(is_free)
+    return _ALL_NAMES
 
-    def known(_: None) -> st.SearchStrategy[str]:
-        names = [name for name in vocabulary.current().names if is_free(name)]
-        return st.sampled_from(names) if names else st.sampled_from(COMMON)
 
-    learned = st.none().flatmap(known)
-    return st.one_of(token, learned, st.sampled_from(COMMON), learned, odd)
+_PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20).map(str.strip)
+_FILLERS = st.sampled_from("a,; %")
+_STRANGE = st.lists(st.sampled_from(_OBS), min_size=1, max_size=8).map(bytes)
+_TYPICAL = st.sampled_from(_PLAIN)
+_TYPICAL_ASCII = st.sampled_from([one for one in _PLAIN if one.isascii()])
+
+
+@lru_cache(maxsize=64)
+def _known_texts(words: vocabulary.Words) -> st.SearchStrategy[str]:
+    texts = [*words.texts, *(f"Bearer {text}" for text in words.texts)]
+    return st.sampled_from([text for text in texts if text.isascii()] or _PLAIN)
+
+
+@st.composite
+def _values(draw: st.DrawFn, obs_text: bool, max_size: int) -> bytes:
+    kind = draw(_KINDS)
+    if kind < 4:
+        return draw(_TYPICAL if obs_text else _TYPICAL_ASCII).encode()
+    if kind == 4:
+        return draw(_PRINTABLE).encode()
+    if kind == 5:
+        text = draw(_known_texts(vocabulary.current()))
+        return text.encode() if obs_text or text.isascii() else b"1"
+    if kind == 6:
+        size = draw(st.integers(1, max_size))
+        return (b"a" + draw(_FILLERS).encode() * size)[: max_size - 1] + b"a"
+    if not obs_text:
+        return draw(_PRINTABLE).encode()
+    if kind == 9:
+        return draw(_STRANGE)
+    return draw(_TYPICAL).encode() + b"\xff"
+
+
+_ALL_VALUES = _values(True, 4096)
 
 
 def header_values(*, obs_text: bool = True, max_size: int = 4096) -> st.SearchStrategy[bytes]:
@@ -90,21 +145,7 @@ def header_values(*, obs_text: bool = True, max_size: int = 4096) -> st.SearchSt
         obs_text: whether there may be bytes over 127, which HTTP allows and which need not be UTF-8.
         max_size: of the long ones.
     """
-
-    def known(_: None) -> st.SearchStrategy[str]:
-        texts = vocabulary.current().texts
-        words = [*texts, *(f"Bearer {text}" for text in texts)]
-        return st.sampled_from(words) if words else st.sampled_from(_PLAIN)
-
-    plain = st.sampled_from(_PLAIN if obs_text else [one for one in _PLAIN if one.isascii()])
-    printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20).map(str.strip)
-    long = st.builds(lambda letter, size: letter * size, st.sampled_from("a,; %"), st.integers(1, max_size))
-    texts = st.one_of(plain, printable, st.none().flatmap(known), plain, long.map(lambda text: f"a{text}a"[:max_size]))
-    encoded = texts.map(lambda text: text.encode())
-    if not obs_text:
-        return encoded
-    strange = st.lists(st.sampled_from(_OBS), min_size=1, max_size=8).map(bytes)
-    return st.one_of(encoded, st.builds(lambda value: value + b"\xff", strange | st.just(b"")), strange)
+    return _ALL_VALUES if obs_text and max_size == 4096 else _values(obs_text, max_size)
 
 
 @st.composite
@@ -124,16 +165,28 @@ def headers(
         max_size: of different names.
         repeats: whether a name may come several times, in a row or not.
     """
-    names = names if names is not None else header_names()
-    values = values if values is not None else header_values()
-    pairs = draw(st.lists(st.tuples(names, values), max_size=max_size, unique_by=None if repeats else lambda p: p[0]))
-    if repeats and pairs and draw(st.integers(0, 4)) == 4:
+    if names is None and values is None:
+        one = _PAIRS
+    else:
+        one = st.tuples(names if names is not None else _ALL_NAMES, values if values is not None else _ALL_VALUES)
+    pairs = draw(st.lists(one, max_size=max_size, unique_by=None if repeats else _name_of))
+    if repeats and pairs and draw(_REPEAT) == 4:
         again = draw(st.sampled_from(pairs))[0]
-        pairs = [*pairs, (again, draw(values))]
-    return Headers([(name, value) for name, value in pairs])
+        pairs = [*pairs, (again, draw(one)[1])]
+    return Headers(pairs)
+
+
+_PAIRS = st.tuples(_ALL_NAMES, _ALL_VALUES)
+_REPEAT = st.integers(0, 4)
+
+
+def _name_of(pair: tuple[str, bytes]) -> str:
+    return pair[0]
+
+
+_TRAILER_NAMES = _ALL_NAMES.filter(lambda name: name not in ("authorization", "cookie", "set-cookie"))
 
 
 def trailers(*, max_size: int = 3) -> st.SearchStrategy[Headers]:
     """Trailers; there may be none. Shrinks to none."""
-    names = header_names().filter(lambda name: name not in ("authorization", "cookie", "set-cookie"))
-    return headers(names=names, max_size=max_size)
+    return headers(names=_TRAILER_NAMES, max_size=max_size)
