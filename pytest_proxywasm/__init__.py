@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .filters import Filter
     from .host.callouts import PendingCallout
     from .host.grpc import GrpcPendingCallout
+    from .invariants import INVARIANTS, CheckReport, Invariant, InvariantError, check
     from .mock import MockHost
     from .mock.stream import HttpStream
     from .mock.tcp import TcpStream
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from .trace import Callback, Hostcall, Trace, WasiCall
 
 __all__ = [
+    "INVARIANTS",
     "AbiError",
     "Action",
     "After",
@@ -60,6 +62,7 @@ __all__ = [
     "BufferType",
     "Callback",
     "Callout",
+    "CheckReport",
     "ConnectionRefused",
     "Drop",
     "EnvoyCrashError",
@@ -80,6 +83,8 @@ __all__ = [
     "Headers",
     "Hostcall",
     "HttpStream",
+    "Invariant",
+    "InvariantError",
     "LocalResponse",
     "LogLevel",
     "MapType",
@@ -107,6 +112,7 @@ __all__ = [
     "UsageError",
     "Wait",
     "WasiCall",
+    "check",
 ]
 
 _HOMES = {
@@ -114,6 +120,7 @@ _HOMES = {
     "filters": ("Filter",),
     "host.callouts": ("PendingCallout",),
     "host.grpc": ("GrpcPendingCallout",),
+    "invariants": ("INVARIANTS", "CheckReport", "Invariant", "InvariantError", "check"),
     "mock": ("MockHost",),
     "mock.stream": ("HttpStream",),
     "mock.tcp": ("TcpStream",),

@@ -22,6 +22,7 @@ __all__ = ["Answer", "Drop", "ExchangePlan", "Schedule", "Step", "TcpPlan", "Wai
 CalloutOutcome: TypeAlias = "Response | Timeout | Reset | ConnectionRefused | NoHosts | After"
 GrpcOutcome: TypeAlias = "GrpcResponse | Timeout | Reset | ConnectionRefused | NoHosts | After"
 
+_REQUEST, _RESPONSE = Request(), Response(200)
 _UPSTREAM = (Response, Reset, ConnectionRefused, Timeout, After)
 _HTTP = (Response, Timeout, Reset, ConnectionRefused, NoHosts, After)
 _GRPC = (GrpcResponse, Timeout, Reset, ConnectionRefused, NoHosts, After)
@@ -48,8 +49,8 @@ class ExchangePlan(ShownAsCode):
             headers only); ``None``: it stays.
     """
 
-    request: Request = Request()
-    upstream: UpstreamAnswer | Callable[[Request], UpstreamAnswer] = Response(200)
+    request: Request = _REQUEST
+    upstream: UpstreamAnswer | Callable[[Request], UpstreamAnswer] = _RESPONSE
     http_version: str = "1.1"
     callouts: tuple[CalloutOutcome, ...] = ()
     grpc_callouts: tuple[GrpcOutcome, ...] = ()
@@ -114,7 +115,7 @@ class Answer(_Small):
     """
 
     callout: int
-    outcome: Response | Timeout | Reset | ConnectionRefused = Response(200)
+    outcome: Response | Timeout | Reset | ConnectionRefused = _RESPONSE
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -200,6 +200,12 @@ class Toolkit:
         self.hosts.opened(host)
         return host
 
+    def unlisted_host(self, *filters: Filter) -> MockHost:
+        """A host that belongs to no test: it shows in no report, and its guests' logs go nowhere."""
+        from .mock import MockHost
+
+        return MockHost(filters, engine=self.engine, on_trap="continue")
+
     def prepare(self, *filters: FilterLike) -> None:
         """Compile filters now, so that the first host does not take the time: for tests with a deadline.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..code import code_of
 from ..errors import FilterError, StreamStalled
 from ..host.http.context import HttpContext
@@ -58,7 +59,8 @@ def check_again(host: MockHost, plan: ExchangePlan, first: Result, names: Sequen
             _all_ended(used, plan)
         crashed = used._proxy.crashed is not None
     for (name, variant), result in zip(variants, of_variants):
-        if crashed or differences(first, result, trailers=name != "trailers") or _broken(result):
+        lines = differences(first, result, trailers=name != "trailers", decision=variant.decision)
+        if crashed or lines or _broken(result):
             _confirm_variant(host, name, variant, names)
     if "used_vm" in names or "no_trap" in names:
         if crashed or any(_differ(first, one) for one in repeated) or (alone and after and _differ(alone, after)):
@@ -144,7 +146,9 @@ def _all_ended(host: MockHost, plan: ExchangePlan) -> None:
             streams = [c for c in vm.contexts.values() if isinstance(c, HttpContext) and not vm.failed]
             if streams:
                 raise InvariantError(
-                    INVARIANTS["all_end"], f"{len(streams)} contexts of streams that are over were not deleted", plan=plan
+                    INVARIANTS["all_end"],
+                    f"{len(streams)} contexts of streams that are over were not deleted",
+                    plan=plan,
                 )
 
 
@@ -155,7 +159,7 @@ def _confirm_variant(host: MockHost, name: str, variant: Variant, names: Sequenc
         if _broken(expected):
             return  # that one is not the variant's fault, and raises by itself
         _raise_broken(result, variant.other, traces, names, f"with another framing ({variant.what})")
-        lines = differences(expected, result, trailers=name != "trailers")
+        lines = differences(expected, result, trailers=name != "trailers", decision=variant.decision)
         if lines:
             raise InvariantError(
                 INVARIANTS[name],
@@ -167,7 +171,8 @@ def _confirm_variant(host: MockHost, name: str, variant: Variant, names: Sequenc
 
 
 def _pair(usual: ExchangePlan, other: ExchangePlan, lines: list[str]) -> str:
-    return "\n".join(["this:", f"  {usual!r}", "and this:", f"  {other!r}", "give different results:"] + [f"  {one}" for one in lines])
+    shown = ["this:", *_lines(usual), "and this:", *_lines(other), "give different results:"]
+    return "\n".join(shown + [f"  {one}" for one in lines])
 
 
 def _raise_broken(
@@ -270,7 +275,3 @@ def first_result(host: MockHost, plan: ExchangePlan) -> tuple[Result, Trace]:
     with _sibling(host, trace=True) as new:
         begun = len(new.trace)
         return _run(new, plan), new.trace[begun:]
-
-
-
-

@@ -46,12 +46,12 @@ def check(
     if repeats is not None and repeats < 8:
         raise UsageError(f"repeats={repeats}: at least 8 exchanges, to see whether memory grows")
     host._check_usable()
-    left_out: dict[str, str] = {name: "skip= or only=" for name in skip}
+    left_out: dict[str, str] = dict.fromkeys(skip, "skip= or only=")
     _check_seen(host, names)
     wanted = [name for name in names if name in (*AGAIN, "memory")]
     reason = _why_not_again(host)
     if wanted and reason:
-        left_out.update({name: reason for name in wanted})
+        left_out.update(dict.fromkeys(wanted, reason))
     elif wanted:
         for plan, run in _newest(host):
             first, trace = _first(host, plan, run)
@@ -99,9 +99,9 @@ def _newest(host: MockHost) -> list[tuple[ExchangePlan, Run | None]]:
         else:
             plans += [(stream, None) for stream in run.plan.streams]
     newest: list[tuple[ExchangePlan, Run | None]] = []
-    for plan, run in reversed(plans):
-        if not any(plan is known for known, _ in newest):
-            newest.append((plan, run))
+    for pair in reversed(plans):
+        if not any(pair[0] is known for known, _ in newest):
+            newest.append(pair)
     return newest[:_NEWEST]
 
 

@@ -7,10 +7,12 @@ everything in use. Only if that place moves with every exchange, a long run foll
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..errors import FilterError
-from ..mock.guest import MockGuest
+from ..mock.guest import MockGuest, guests_of
 from ..plans import ExchangePlan
 from ..trace import Trace
 from .named import INVARIANTS, InvariantError
@@ -71,7 +73,7 @@ def _signature(trace: Trace) -> Signature:
 def _rate(host: MockHost, plan: ExchangePlan) -> int:
     """How many bytes an exchange takes, as far as its allocator shows; 0 if it is not the same every time."""
     with host.sibling(trace=False, on_trap="continue") as other:
-        guests = _guests(other)
+        guests = guests_of(other)
         _repeat(other, plan, WARM_UP)
         first, second = _ends(guests), _ends(guests)
         usual = [b - a for a, b in zip(first, second)]
@@ -87,14 +89,14 @@ def _rate(host: MockHost, plan: ExchangePlan) -> int:
 
 def _long_run(host: MockHost, plan: ExchangePlan, repeats: int) -> None:
     with host.sibling(trace=False, on_trap="continue") as other:
-        guests = _guests(other)
+        guests = guests_of(other)
         part = max(1, repeats // 4)
         _repeat(other, plan, part)
         sizes = [_size(guests)]
         for _ in range(3):
             _repeat(other, plan, part)
             sizes.append(_size(guests))
-    if any(after <= before for before, after in zip(sizes, sizes[1:])):
+    if any(after <= before for before, after in itertools.pairwise(sizes)):
         return
     grown = (sizes[-1] - sizes[0]) // (3 * part)
     raise InvariantError(
@@ -112,11 +114,6 @@ def _repeat(host: MockHost, plan: ExchangePlan, times: int) -> None:
             host.run(plan)
         except FilterError:
             return
-
-
-def _guests(host: MockHost) -> list[MockGuest]:
-    vms = [vm for worker in host._workers for vm in worker.vms.values()]
-    return [vm.guest for vm in vms if isinstance(vm.guest, MockGuest) and not vm.failed]
 
 
 def _size(guests: list[MockGuest]) -> int:

@@ -53,7 +53,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         Invariant(
             "content_length",
             "a body that leaves is as long as its content-length says",
-            "The other side waits for bytes that never come, or takes the rest for another message (request smuggling).",
+            "The other side waits for bytes that never come, or takes the rest for another message: request smuggling.",
         ),
         Invariant(
             "repeated_headers",

@@ -64,16 +64,24 @@ def _kept(headers: Headers) -> Headers:
     return Headers.from_raw(pair for pair in headers.raw if pair[0] not in VARYING)
 
 
-def differences(one: Result, other: Result, *, trailers: bool = True, counted: bool = True) -> list[str]:
+DECISION = ("outcome", "replied by", "response status")
+
+
+def differences(
+    one: Result, other: Result, *, trailers: bool = True, counted: bool = True, decision: bool = False
+) -> list[str]:
     """How two results differ, a line each.
 
     Args:
         trailers: whether trailers count.
         counted: whether numbers in header values and bodies count.
+        decision: whether only who replied with which status counts.
     """
     lines = []
     for name in dict.fromkeys([*one.fields, *other.fields]):
         if not trailers and name.endswith("trailers"):
+            continue
+        if decision and name not in DECISION:
             continue
         left, right = one.fields.get(name), other.fields.get(name)
         if not counted:
@@ -94,7 +102,9 @@ def _without_numbers(value: Any) -> Any:
 
 def _difference(name: str, left: Any, right: Any) -> list[str]:
     if isinstance(left, Headers) and isinstance(right, Headers):
-        changed = [key for key in dict.fromkeys([*left.keys(), *right.keys()]) if left.get_all(key) != right.get_all(key)]
+        changed = [
+            key for key in dict.fromkeys([*left.keys(), *right.keys()]) if left.get_all(key) != right.get_all(key)
+        ]
         if changed:
             kind = name.removesuffix("s")
             return [f"{kind} {key!r}: {_values(left, key)} != {_values(right, key)}" for key in changed]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.enums import Status
 from ..code import text_code
 from ..errors import FilterError, StreamStalled
@@ -96,7 +97,7 @@ def repeated_headers(host: MockHost, exchange: Exchange) -> None:
     ):
         if before is None or after is None:
             continue
-        for name in before.keys():
+        for name in dict.fromkeys(name for name, _ in before):
             problem = _lost(before.get_all(name), after.get_all(name))
             if problem and not _knows(host, name):
                 raise InvariantError(

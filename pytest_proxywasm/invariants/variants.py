@@ -21,11 +21,14 @@ class Variant:
         usual: the plan to compare with.
         other: the variant.
         what: how it differs, in words that complete "the result depends on".
+        decision: only what was decided must be the same: an empty body that comes may be filled, one that does not
+            come cannot.
     """
 
     usual: ExchangePlan
     other: ExchangePlan
     what: str
+    decision: bool = False
 
 
 def rechunked(plan: ExchangePlan) -> Iterator[Variant]:
@@ -45,6 +48,7 @@ def rechunked(plan: ExchangePlan) -> Iterator[Variant]:
             plan.replace(request=_request(request, chunks=None)),
             other,
             "whether an empty request ends with its headers or right after them",
+            decision=True,
         )
     if upstream is None or not _may_have_body(plan, upstream):
         return
@@ -59,6 +63,7 @@ def rechunked(plan: ExchangePlan) -> Iterator[Variant]:
             _answered(plan, _answer(upstream, chunks=None)),
             _answered(plan, _answer(upstream, chunks=())),
             "whether an empty response ends with its headers or right after them",
+            decision=True,
         )
 
 
@@ -99,8 +104,8 @@ def _may_have_body(plan: ExchangePlan, response: Response) -> bool:
 
 
 def _answered(plan: ExchangePlan, response: Response) -> ExchangePlan:
-    later = isinstance(plan.upstream, After)
-    return plan.replace(upstream=After(plan.upstream.seconds, response) if later else response)
+    before = plan.upstream
+    return plan.replace(upstream=After(before.seconds, response) if isinstance(before, After) else response)
 
 
 def _request(request: Request, *, chunks: tuple[bytes, ...] | None, trailers: Headers | None = None) -> Request:

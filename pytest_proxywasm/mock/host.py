@@ -262,7 +262,8 @@ class MockHost:
         """
         self._check_usable()
         check_protocol(self.protocol, "tcp" if isinstance(plan, TcpPlan) else "http")
-        return run_plan(self, plan, timeout)
+        result: Exchange | list[Exchange] | TcpStream = run_plan(self, plan, timeout)
+        return result
 
     def checkpoint(self) -> Any:
         """Remember guest memory, globals and host state."""

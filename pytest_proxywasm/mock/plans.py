@@ -53,7 +53,7 @@ class PlannedClusters(dict[str, Cluster]):
         found = super().get(name)
         return found if found is not None and found.handler is not None else Cluster(name, self._handler)
 
-    def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
+    def get(self, name: str, default: Any = None) -> Any:
         return self[name]
 
 
@@ -170,9 +170,7 @@ def _upstream_steps(core: HttpStreamCore, plan: ExchangePlan) -> list[Callable[[
     if isinstance(answer, Response):
         return response_steps(core, answer)
     if isinstance(answer, ConnectionRefused):
-        return [
-            partial(core.upstream_reset, "remote_connection_failure", "delayed connect error: Connection refused")
-        ]
+        return [partial(core.upstream_reset, "remote_connection_failure", "delayed connect error: Connection refused")]
     if isinstance(answer, Reset):
         begun = HeaderMap.response([(b":status", b"200"), (b"transfer-encoding", b"chunked")])
         first: list[Callable[[], None]] = [partial(core.response_headers, begun, False)]

@@ -73,7 +73,7 @@ def request_steps(core: HttpStreamCore, request: Request) -> list[Callable[[], N
     if request.body and request.chunks is None and not has_trailers and "content-length" not in headers:
         headers = Headers.from_raw([*headers.raw, (b"content-length", b"%d" % len(request.body))])
     entries = request_map(headers, request, core.http_version)
-    steps = [partial(core.request_headers, entries, not has_body and not has_trailers)]
+    steps: list[Callable[[], None]] = [partial(core.request_headers, entries, not has_body and not has_trailers)]
     for number, chunk in enumerate(chunks):
         steps.append(partial(core.request_body, chunk, http2 and not has_trailers and number == len(chunks) - 1))
     if has_trailers:

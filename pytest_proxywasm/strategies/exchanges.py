@@ -26,7 +26,8 @@ def callout_outcomes(*, failures: bool = True, delays: bool = True) -> st.Search
         delays: whether an answer may come later.
     """
     answers: st.SearchStrategy[Any] = st.one_of(
-        st.sampled_from([200, 403, 500, 401, 404, 204, 201, 302, 418, 429, 503, 299, 599]).map(Response), any_responses()
+        st.sampled_from([200, 403, 500, 401, 404, 204, 201, 302, 418, 429, 503, 299, 599]).map(Response),
+        any_responses(),
     )
     kinds = [answers]
     if failures:
@@ -160,6 +161,8 @@ def tcp_streams(
 ) -> TcpPlan:
     """What the two ends of a TCP connection send, in any order and any pieces. Shrinks to nothing sent."""
     data = bodies if bodies is not None else any_bodies(min_size=1, max_size=10_000)
-    steps = draw(st.lists(st.tuples(st.sampled_from(["downstream", "upstream"]), data | st.just(b"")), max_size=max_steps))
+    steps = draw(
+        st.lists(st.tuples(st.sampled_from(["downstream", "upstream"]), data | st.just(b"")), max_size=max_steps)
+    )
     closed_by = draw(st.sampled_from([None, None, "downstream", "upstream"])) if resets else None
     return TcpPlan(steps=tuple(steps), closed_by=closed_by)

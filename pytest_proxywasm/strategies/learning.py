@@ -56,10 +56,13 @@ def _plans(headers: Headers) -> list[ExchangePlan]:
     body = b'{"a": 1}'
     tail = [("x-trailer", "1")]
     post = Request("POST", "/a?b=c", headers, body)
+    put = Request("PUT", "/a", headers, body, tail)
     return [
         ExchangePlan(request=Request(headers=headers), upstream=Response(200, headers, body)),
         ExchangePlan(request=post, upstream=Response(404, headers, body, tail)),
         ExchangePlan(
-            request=Request("PUT", "/a", headers, body, tail), upstream=Response(200, headers), callouts=(Response(403),)
+            request=put,
+            upstream=Response(200, headers),
+            callouts=(Response(403),),
         ),
     ]

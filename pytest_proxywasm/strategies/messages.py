@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeVar
@@ -109,7 +110,7 @@ def chunkings(draw: st.DrawFn, body: bytes, *, max_chunks: int = 5, empty: bool 
     near = st.sampled_from([n for n in (1, len(body) // 2, len(body) - 1) if lowest <= n <= highest])
     cuts = draw(st.lists(near | st.integers(lowest, highest), max_size=max_chunks - 1, unique=not empty))
     marks = [0, *sorted(cuts), len(body)]
-    return tuple(body[start:end] for start, end in zip(marks, marks[1:]))
+    return tuple(body[start:end] for start, end in itertools.pairwise(marks))
 
 
 _ANY_HEADERS = any_headers()

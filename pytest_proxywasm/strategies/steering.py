@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import event, target
 
+from ..mock.guest import MockGuest, guests_of
 from ..model import Action
 from ..trace import Callback, WasiCall
 
@@ -19,12 +20,14 @@ def steer(host: MockHost, *, cost: bool = True, sequences: bool = True, events: 
     """Steer Hypothesis by what a host has run in this example; call it at the end of a test, once.
 
     Args:
-        cost: aim at examples that cost the guest much (function calls and loop rounds), as ``guest_budget`` counts.
+        cost: aim at examples with a callback that costs the guest much: function calls and loop rounds, as
+            ``guest_budget`` counts them. Guests measure it once this has been called, from the second example on.
         sequences: aim at examples in which more different pairs of hostcalls follow each other, with their statuses.
         events: count, for ``--hypothesis-show-statistics``, how often each callback returned which action, and how
             exchanges ended.
     """
     if cost:
+        MockGuest.measuring = True
         target(float(guest_cost(host)), label="guest cost")
     if sequences:
         target(float(len(hostcall_pairs(host))), label="hostcall sequences")
@@ -38,8 +41,8 @@ def steer(host: MockHost, *, cost: bool = True, sequences: bool = True, events: 
 
 
 def guest_cost(host: MockHost) -> int:
-    """Function calls and loop rounds of all guests of a host so far."""
-    return sum(worker.cost for worker in (*host.workers, host._main))
+    """Function calls and loop rounds of the most expensive callback so far, as ``guest_budget`` counts them."""
+    return max((guest.dearest_call for guest in guests_of(host)), default=0)
 
 
 def hostcall_pairs(host: MockHost) -> set[tuple[str, str, str]]:
