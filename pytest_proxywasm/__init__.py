@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .filters import Filter
     from .host.callouts import PendingCallout
     from .host.grpc import GrpcPendingCallout
-    from .invariants import INVARIANTS, CheckReport, Invariant, InvariantError, check
+    from .invariants import CheckReport, Invariant, InvariantError, check
     from .mock import MockHost
     from .mock.stream import HttpStream
     from .mock.tcp import TcpStream
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from .trace import Callback, Hostcall, Trace, WasiCall
 
 __all__ = [
-    "INVARIANTS",
     "AbiError",
     "Action",
     "After",
@@ -120,7 +119,7 @@ _HOMES = {
     "filters": ("Filter",),
     "host.callouts": ("PendingCallout",),
     "host.grpc": ("GrpcPendingCallout",),
-    "invariants": ("INVARIANTS", "CheckReport", "Invariant", "InvariantError", "check"),
+    "invariants": ("CheckReport", "Invariant", "InvariantError", "check"),
     "mock": ("MockHost",),
     "mock.stream": ("HttpStream",),
     "mock.tcp": ("TcpStream",),

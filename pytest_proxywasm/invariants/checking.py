@@ -33,7 +33,7 @@ def check(
     streams, and many times. This host itself stays as it is.
 
     Args:
-        skip: names of invariants that this filter breaks on purpose; see ``pw.INVARIANTS``.
+        skip: names of invariants that this filter breaks on purpose.
         only: the names of those to check; all by default.
         repeats: how many identical exchanges the check of memory makes. By default as many as it takes to see a leak of
             some dozen bytes, and none where the same kind of exchange was checked before.
