@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 PAGE = 65_536
 BLOCK = 32_768
 WARM_UP = 8
-ROUND = 8
+ROUNDS = 3
+ROUND = 48
 LONGEST = 3000
 _SMALLEST = 96
 """Bytes an exchange below which the long run would be too long."""
@@ -58,7 +59,7 @@ def check_memory(host: MockHost, plan: ExchangePlan, trace: Trace, repeats: int 
     rate = _rate(host, plan)
     if rate >= _SMALLEST:
         try:
-            _long_run(host, plan, min(LONGEST, 4 * PAGE // rate + 64))
+            _long_run(host, plan, min(LONGEST, 8 * PAGE // rate + 64))
         except InvariantError:
             _with_leak.setdefault(key, set()).add(signature)
             raise
@@ -79,19 +80,18 @@ def _signature(trace: Trace) -> Signature:
 
 
 def _rate(host: MockHost, plan: ExchangePlan) -> int:
-    """How many bytes an exchange takes, as far as its allocator shows; 0 if the last ones took none."""
+    """How many bytes an exchange takes, as far as its allocator shows."""
     with host.sibling(trace=False, on_trap="continue") as other:
         guests = guests_of(other)
         _repeat(other, plan, WARM_UP)
         first, second = _ends(guests), _ends(guests)
-        usual = [b - a for a, b in zip(first, second)]
-        before, rates = second, []
-        for _ in range(3):
+        third = second
+        for _ in range(ROUNDS):
             _repeat(other, plan, ROUND)
-            now = _ends(guests)
-            rates.append(sum(b - a - c for a, b, c in zip(before, now, usual)) // ROUND)
-            before = now
-    return sum(rates) // len(rates) if rates[-1] > 0 else 0
+            third = _ends(guests)
+    usual = sum(b - a for a, b in zip(first, second))
+    taken = sum(b - a for a, b in zip(second, third)) - ROUNDS * usual
+    return max(0, taken) // (ROUNDS * ROUND)
 
 
 def _long_run(host: MockHost, plan: ExchangePlan, repeats: int) -> None:

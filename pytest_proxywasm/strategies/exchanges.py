@@ -18,23 +18,26 @@ FAILURES: tuple[Any, ...] = (Timeout(), Reset(), Reset(after_headers=True), Conn
 LENGTHS = (10, 65_536, 10**7, 10**9, 2**31, 2**32 - 1, 2**32, 10**12, 2**63 - 1)
 
 
-def callout_outcomes(*, failures: bool = True, delays: bool = True) -> st.SearchStrategy[Any]:
+_CALLOUT_STATUSES = st.sampled_from([200, 403, 500, 401, 404, 204, 201, 302, 418, 429, 503, 299, 599]).map(Response)
+_CALLOUT_RESPONSES = any_responses()
+_ANY_FAILURE = st.sampled_from(FAILURES)
+_DELAYS = st.sampled_from([0.1, 1.0, 5.0, 60.0])
+_TENTHS = st.integers(0, 9)
+
+
+@st.composite
+def callout_outcomes(draw: st.DrawFn, *, failures: bool = True, delays: bool = True) -> Any:
     """What answers an HTTP callout of a filter. Shrinks to a 200 without a body.
 
     Args:
         failures: whether it may fail: no hosts, refused, reset before or after the headers, no answer in time.
         delays: whether an answer may come later.
     """
-    answers: st.SearchStrategy[Any] = st.one_of(
-        st.sampled_from([200, 403, 500, 401, 404, 204, 201, 302, 418, 429, 503, 299, 599]).map(Response),
-        any_responses(),
-    )
-    kinds = [answers]
-    if failures:
-        kinds += [st.sampled_from(FAILURES)] * 3
-    if delays:
-        kinds.append(st.builds(After, st.sampled_from([0.1, 1.0, 5.0, 60.0]), answers))
-    return st.one_of(kinds)
+    kind = draw(_TENTHS)
+    if failures and 4 <= kind < 8:
+        return draw(_ANY_FAILURE)
+    answer = draw(_CALLOUT_RESPONSES if kind == 3 else _CALLOUT_STATUSES)
+    return After(draw(_DELAYS), answer) if delays and kind >= 8 else answer
 
 
 def grpc_callout_outcomes(*, failures: bool = True) -> st.SearchStrategy[Any]:

@@ -32,6 +32,7 @@ _BUILT_PATHS = st.builds(
     st.text(_LETTERS, max_size=6),
 )
 _TENTHS = st.integers(0, 9)
+_SEGMENTS = st.one_of(st.integers(1, 60), st.sampled_from([20, 40, 60]), st.sampled_from([20, 40, 60]))
 _PATH_SIZES = st.one_of(st.integers(1, 9000), st.sampled_from(SIZES), st.sampled_from(SIZES))
 
 
@@ -51,7 +52,7 @@ def paths(draw: st.DrawFn, *, max_size: int = 9000) -> str:
     elif kind == 6:
         path = draw(_known_paths(vocabulary.current()))
     elif kind == 7:
-        path = "/a" * draw(st.integers(1, 60))
+        path = "/a" * draw(_SEGMENTS)
     else:
         size = min(draw(_PATH_SIZES), max_size)
         path = "/" + "a" * (size - 1) if kind == 8 else "/?" + "&".join(["a=1"] * (size // 8))

@@ -39,7 +39,7 @@ HEALTHY = (
 # Which invariants may be named; what raises from the exchange itself has no name.
 NAMES = {
     "repeated-header": {"repeated_headers"},
-    "stale-length": {"content_length"},
+    "stale-length": {"content_length", "trailers", "chunking"},
     "one-chunk": {"chunking", "no_stall"},
     "footer-per-chunk": {"chunking", "trailers"},
     "skips-with-trailers": {"trailers"},
