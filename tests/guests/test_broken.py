@@ -7,7 +7,7 @@ thousand examples from each of five seeds, with the shrunk examples.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -56,9 +56,12 @@ NAMES = {
 class Search:
     """The generic property test over one filter: what it found, and after how many examples."""
 
-    def __init__(self, toolkit: Toolkit, guest: Filter, *, examples: int, number: int, phases: Any) -> None:
+    def __init__(
+        self, toolkit: Toolkit, guest: Filter, *, examples: int, number: int, phases: Any, skip: Sequence[str] = ()
+    ) -> None:
         self.error: Exception | None = None
         self.examples = 0
+        self._skip = skip
         vocabulary.offer(lambda: learning.learn(lambda: toolkit.unlisted_host(guest), [guest]))
         run: Callable[[], None] = self._test(toolkit, guest, examples, number, phases)
         try:
@@ -87,7 +90,7 @@ class Search:
             with toolkit.host(guest) as host:
                 try:
                     host.run(plan)
-                    pw.check(host)
+                    pw.check(host, skip=self._skip)
                 except Exception:
                     found = True
                     raise
@@ -124,13 +127,14 @@ def test_each_broken_guest_is_found(folder: str, tools: Toolkit) -> None:
 
 @pytest.mark.parametrize("sdk", toolchains.SDKS)
 def test_no_healthy_guest_is_accused(sdk: str, tools: Toolkit) -> None:
-    """All gallery filters pass, with every invariant."""
+    """All gallery filters pass; the check of memory takes its time, and is made of one of them here."""
     gallery = built(tools, sdk, "gallery")
     for configuration in HEALTHY:
         if configuration.startswith("filter=grpc") and sdk in ("go", "assemblyscript"):
             continue
         guest = gallery.replace(configuration=configuration)
-        search = Search(tools, guest, examples=5, number=1, phases=[Phase.generate])
+        skip = () if configuration == HEALTHY[0] else ("memory",)
+        search = Search(tools, guest, examples=4, number=1, phases=[Phase.generate], skip=skip)
         assert search.error is None, f"{sdk}, {configuration}: {search.error}"
 
 
