@@ -31,6 +31,7 @@ bench: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate.py failures
 
 clean:
 	rm -rf .venv* build dist proxywasm-results

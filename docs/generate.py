@@ -1,24 +1,39 @@
 """Writes the generated pages of docs/reference/ from the declarations in the code: `make docs`.
 
-python docs/generate.py          rewrites abi.md
+python docs/generate.py          rewrites abi.md and backends.md
+python docs/generate.py failures runs the failing tests of docs/gallery/ and rewrites failures.md
 python docs/generate.py sdks     runs the guests' tests and rewrites sdks.md from what ran
 """
 
 from __future__ import annotations
 
+import ast
+import os
+import re
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pytest_proxywasm.abi.callbacks import CALLBACKS
+from pytest_proxywasm.abi.elsewhere import (
+    CALLBACKS_ELSEWHERE,
+    FOREIGN_FUNCTIONS_ELSEWHERE,
+    IMPORTS_ELSEWHERE,
+    NOT_EMULATED,
+    Elsewhere,
+)
 from pytest_proxywasm.abi.wasi import WASI
+from pytest_proxywasm.backends import ROWS
+from pytest_proxywasm.host.foreign import FOREIGN_FUNCTIONS
 from pytest_proxywasm.host.hostcalls import HOSTCALLS
+from pytest_proxywasm.shadow.varying import VARYING
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 ROOT = REFERENCE.parents[1]
+GALLERY = REFERENCE.parent / "gallery"
 sys.path.insert(0, str(ROOT / "fixtures"))
 
 import toolchains  # noqa: E402
@@ -41,6 +56,11 @@ def versions(values: Iterable[object]) -> str:
 def code(names: Iterable[str]) -> str:
     """Names as code, or none."""
     return ", ".join(f"`{name}`" for name in names) or "none"
+
+
+def elsewhere(kind: str, names: Mapping[str, Elsewhere]) -> str:
+    """Names of other hosts."""
+    return table((kind, "host", "what it is there"), [(f"`{name}`", e.hosts, e.what) for name, e in names.items()])
 
 
 def abi() -> str:
@@ -84,8 +104,115 @@ def abi() -> str:
             "",
             table(("name", "arguments"), wasi),
             "",
+            "Envoy 1.40 has `path_link` and `path_symlink` with a parameter too few: a filter that imports them with",
+            "the types of WASI, as here, does not load there. `proc_raise` is missing in both.",
+            "",
+            "## Foreign functions",
+            "",
+            f"Envoy's own, by `proxy_call_foreign_function`: {code(sorted(n.decode() for n in FOREIGN_FUNCTIONS))}.",
+            "Those that a test registers with `host.foreign_function` come first. Any other name is NOT_FOUND.",
+            "",
+            "## What is not here",
+            "",
+            "Envoy offers one import beyond the ABI that is not emulated; a filter with it raises `NotEmulatedError`",
+            f"when it is loaded: {', '.join(f'`{name}` ({what})' for name, what in NOT_EMULATED.items())}.",
+            "",
+            "Of these names Envoy knows nothing, and neither does the mock host. A filter with such an import is",
+            "refused, with the host it belongs to in the message:",
+            "",
+            elsewhere("import", IMPORTS_ELSEWHERE),
+            "",
+            "Exports that are never called, and do no harm:",
+            "",
+            elsewhere("export", CALLBACKS_ELSEWHERE),
+            "",
+            "Foreign functions of other hosts, NOT_FOUND here as in Envoy:",
+            "",
+            elsewhere("foreign function", FOREIGN_FUNCTIONS_ELSEWHERE),
+            "",
         ]
     )
+
+
+OWNERS = {
+    "Host": "Hosts",
+    "HttpStream": "Streams",
+    "TcpStream": "TCP connections",
+    "Exchange": "Exchanges",
+    "option": "Options of `proxywasm.host`",
+}
+
+
+def backends() -> str:
+    """What each backend does with every member of hosts, streams and exchanges."""
+    parts = [
+        "# Backends",
+        "",
+        "Written by `make docs` from `pytest_proxywasm/backends.py`; a test fails for a member that is not here.",
+        "",
+        "The mock (`--proxywasm-host=mock`, the default) has all of it. *Same*: a real Envoy "
+        "(`--proxywasm-host=envoy`) does it as the mock does. *UsageError*: it cannot, and says so by name. With "
+        "`--proxywasm-host=both` a test sees the mock's result; *shadowed* is what is held against Envoy as well, and "
+        "*not compared* ends the comparing for that host, with the reason in the summary.",
+    ]
+    for owner, title in OWNERS.items():
+        rows = [(f"`{row.member}`", row.envoy, row.both) for row in ROWS if row.owner == owner]
+        parts += ["", f"## {title}", "", table(("", "envoy", "both"), rows)]
+    parts += ["", "## What differs by nature", ""]
+    parts += ["In comparisons these are taken out of headers, bodies, logs and callouts:", ""]
+    parts.append(table(("", "why"), ((name, why) for name, why, _, _ in VARYING)))
+    return "\n".join(parts) + "\n"
+
+
+_NOISE = re.compile(r"\s*\^+\s*|[ _]+|\s*\.\.\.\s*")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_TITLE = re.compile(r"_{3,} (?:ERROR at setup of )?(test_\w+) _{3,}")
+
+
+def failing_outputs() -> dict[str, str]:
+    """What pytest prints on a terminal of 80 columns for each failing test of docs/gallery/, by the test's name.
+
+    Without what differs between machines and Python versions: paths, addresses, carets under expressions.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_A", "PYTEST_X", "CI"))}
+    environment.update(COLUMNS="80", NO_COLOR="1")
+    unwanted = ("cacheprovider", "benchmark", "xdist", "randomly", "hypothesispytest", "syrupy", "html")
+    command = [sys.executable, "-m", "pytest", "-q", "-c", "docs/gallery/pytest.ini", "--rootdir=.", "docs/gallery"]
+    command += [word for name in unwanted for word in ("-p", f"no:{name}")]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    lines = run.stdout.replace(str(ROOT), "/project").splitlines()
+    outputs: dict[str, list[str]] = {}
+    name = ""
+    for line in lines:
+        if line.startswith(("=====", "!!!!!")):
+            name = ""
+        title = _TITLE.fullmatch(line)
+        if title:
+            name = title[1]
+            outputs[name] = []
+        elif name and not (line.strip() and _NOISE.fullmatch(line)):
+            outputs[name].append(_ADDRESS.sub(" at 0x...", line.rstrip()))
+    assert outputs, f"the gallery did not run:\n{run.stdout}\n{run.stderr}"
+    return {name: re.sub(r"\n{3,}", "\n\n", "\n".join(text)).strip("\n") for name, text in outputs.items()}
+
+
+def failures() -> str:
+    """The gallery of failures, in the order of its test file."""
+    tree = ast.parse((GALLERY / "test_failures.py").read_text(encoding="utf-8"))
+    outputs = failing_outputs()
+    parts = [
+        "# Failures",
+        "",
+        "What a failing test prints, for each kind of failure. Generated by `python docs/generate.py failures` from",
+        "the tests in `docs/gallery/`, on a terminal of 80 columns.",
+    ]
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            title = ast.get_docstring(node) or node.name
+            output = outputs.get(node.name)
+            assert output is not None, f"{node.name} of the gallery did not fail"
+            parts += ["", f"## {title}", "", f"<!-- viewer: {node.name} -->", "```text", output, "```"]
+    return "\n".join([*parts, ""])
 
 
 def sdks() -> str:
@@ -130,5 +257,8 @@ if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)
     if sys.argv[1:] == ["sdks"]:
         (REFERENCE / "sdks.md").write_text(sdks(), encoding="utf-8")
+    elif sys.argv[1:] == ["failures"]:
+        (REFERENCE / "failures.md").write_text(failures(), encoding="utf-8")
     else:
         (REFERENCE / "abi.md").write_text(abi(), encoding="utf-8")
+        (REFERENCE / "backends.md").write_text(backends(), encoding="utf-8")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         NotEmulatedError,
         ProxyWasmError,
         StreamStalled,
+        StrictError,
         UsageError,
     )
     from .filters import Filter
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .invariants import CheckReport, Invariant, InvariantError, check
     from .mock import MockHost
     from .mock.stream import HttpStream
+    from .mock.strict import Strict
     from .mock.tcp import TcpStream
     from .model import (
         Action,
@@ -50,10 +52,12 @@ if TYPE_CHECKING:
         Timeout,
     )
     from .plans import Answer, Drop, ExchangePlan, Schedule, Step, TcpPlan, Wait
+    from .stand_ins import ANY, Placeholder, matching
     from .toolkit import Toolkit
     from .trace import Callback, Hostcall, Trace, WasiCall
 
 __all__ = [
+    "ANY",
     "AbiError",
     "Action",
     "After",
@@ -94,6 +98,7 @@ __all__ = [
     "NotEmulatedError",
     "PeerType",
     "PendingCallout",
+    "Placeholder",
     "ProxyWasmError",
     "Request",
     "Reset",
@@ -103,6 +108,8 @@ __all__ = [
     "Step",
     "StreamStalled",
     "StreamType",
+    "Strict",
+    "StrictError",
     "TcpPlan",
     "TcpStream",
     "Timeout",
@@ -112,6 +119,7 @@ __all__ = [
     "Wait",
     "WasiCall",
     "check",
+    "matching",
 ]
 
 _HOMES = {
@@ -120,8 +128,10 @@ _HOMES = {
     "host.callouts": ("PendingCallout",),
     "host.grpc": ("GrpcPendingCallout",),
     "invariants": ("CheckReport", "Invariant", "InvariantError", "check"),
+    "stand_ins": ("ANY", "Placeholder", "matching"),
     "mock": ("MockHost",),
     "mock.stream": ("HttpStream",),
+    "mock.strict": ("Strict",),
     "mock.tcp": ("TcpStream",),
     "model": (
         "Action",

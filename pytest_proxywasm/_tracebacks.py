@@ -11,6 +11,11 @@ from typing import Any
 from .errors import ProxyWasmError
 
 
+def hide_missing_names(excinfo: Any) -> bool:
+    """Whether pytest leaves out the frame of a look-up of ours that found nothing under a name."""
+    return excinfo is not None and isinstance(excinfo.value, KeyError)
+
+
 def hide_own_errors(excinfo: Any) -> bool:
     """Whether pytest leaves out the frame (pytest passes its ``ExceptionInfo``, or ``None``)."""
     return excinfo is not None and isinstance(excinfo.value, ProxyWasmError)

@@ -12,36 +12,53 @@ if TYPE_CHECKING:
     from .model import GuestLog
     from .trace import Trace
 
-__all__ = ["folder_name", "logs_section", "remove_traces", "trace_section", "write_traces"]
+__all__ = ["elided", "folder_name", "log_lines", "remove_files", "trace_section", "write_files"]
 
-SHOWN_LINES = 200
+SHOWN_LINES = 80
+SHOWN_LOGS = 40
 LONGEST_NAME = 120
+_FILES = ("trace*.txt", "trace*.html", "logs.txt")
 _PLAIN_HEAD = re.compile(r"[A-Za-z0-9_./:]*")
 _PLAIN_PARAMETERS = re.compile(r"(\[[A-Za-z0-9_.]*\])?")
 
 
-def trace_section(traces: Sequence[Trace], redact: Iterable[str]) -> str:
-    """The traces as text, each cut to its last lines."""
+def elided(lines: Sequence[str], most: int, hint: str) -> list[str]:
+    """The lines, the middle left out where there are more than so many: how it begins, and more of how it ends."""
+    if len(lines) <= most:
+        return list(lines)
+    head = most // 3
+    tail = most - head - 1
+    return [*lines[:head], f"... {len(lines) - head - tail} lines left out; {hint}", *lines[-tail:]]
+
+
+def trace_section(traces: Sequence[tuple[Trace, int]], redact: Iterable[str], hint: str) -> str:
+    """Traces as text with the reasons of failed hostcalls.
+
+    Each comes with the index at which the failing exchange begins: what was before it is the first to be left out.
+    """
     hidden = list(redact)
     parts = []
-    for number, trace in enumerate(traces, 1):
-        lines = trace.text(redact=hidden).splitlines()
-        if len(lines) > SHOWN_LINES:
-            left_out = len(lines) - SHOWN_LINES
-            note = f"... {left_out} lines left out; --proxywasm-trace=retain-on-failure writes them all to a file"
-            lines = [lines[0], note, *lines[-(SHOWN_LINES - 1) :]]
+    for number, (trace, start) in enumerate(traces, 1):
+        lines = trace.text(redact=hidden, reasons=True).splitlines()
+        if len(lines) > SHOWN_LINES and 0 < start < len(trace):
+            rest = trace[start:].text(redact=hidden, reasons=True).splitlines()[1:]
+            before = len(lines) - len(rest) - 1
+            note = f"... {before} lines before the last exchange left out; {hint}"
+            lines = [lines[0], note, *elided(rest, SHOWN_LINES - 2, hint)]
+        else:
+            lines = elided(lines, SHOWN_LINES, hint)
         if len(traces) > 1:
             lines.insert(0, f"host {number} of {len(traces)}:")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def logs_section(logs: Iterable[GuestLog]) -> str:
-    """Guest logs, one a line."""
-    return "\n".join(
+def log_lines(logs: Iterable[GuestLog]) -> list[str]:
+    """Guest logs, one message a line."""
+    return [
         f"{log.level.name:<8} {log.filter or 'filter'}:{log.context_id} {log.raw.decode('utf-8', 'backslashreplace')}"
         for log in logs
-    )
+    ]
 
 
 def folder_name(test_id: str) -> str:
@@ -57,23 +74,34 @@ def folder_name(test_id: str) -> str:
     return f"{readable[:LONGEST_NAME]}-{hashlib.sha256(test_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
-def write_traces(folder: Path, traces: Sequence[Trace], redact: Iterable[str]) -> None:
-    """Write each trace to a file: ``trace.txt``, ``trace-2.txt``, ..."""
-    remove_traces(folder)
-    if not traces:
-        return
+def write_files(
+    folder: Path, traces: Sequence[Trace], logs: Sequence[GuestLog], redact: Iterable[str]
+) -> dict[str, Path]:
+    """Write each trace (``trace.txt``, ``trace-2.txt``, ...) and the guests' logs (``logs.txt``); the paths by name."""
+    remove_files(folder)
+    if not traces and not logs:
+        return {}
     folder.mkdir(parents=True, exist_ok=True)
     hidden = list(redact)
-    for number, trace in enumerate(traces, 1):
-        name = "trace.txt" if number == 1 else f"trace-{number}.txt"
-        (folder / name).write_text(trace.text(redact=hidden), "utf-8", newline="\n")
+    texts = {
+        "trace" if number == 1 else f"trace-{number}": trace.text(redact=hidden, reasons=True)
+        for number, trace in enumerate(traces, 1)
+    }
+    if logs:
+        texts["logs"] = "\n".join(log_lines(logs)) + "\n"
+    written = {}
+    for name, text in texts.items():
+        path = written[name] = folder / f"{name}.txt"
+        path.write_text(text, "utf-8", newline="\n")
+    return written
 
 
-def remove_traces(folder: Path) -> None:
+def remove_files(folder: Path) -> None:
     """Remove what an earlier run wrote."""
     if not folder.is_dir():
         return
-    for path in folder.glob("trace*.txt"):
-        path.unlink()
+    for pattern in _FILES:
+        for path in folder.glob(pattern):
+            path.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()

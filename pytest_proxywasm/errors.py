@@ -6,6 +6,7 @@ ProxyWasmError
 │   ├── GuestTrap            it trapped (panic, unreachable, stack overflow, memory out of bounds, ...)
 │   ├── GuestBudgetExceeded  it did not come back: an endless loop, as a rule
 │   ├── StreamStalled        it paused a stream and nothing will ever resume it
+│   ├── StrictError          it did what strict= forbids; also an ExpectationError
 │   ├── AbiError             it broke the ABI (a callback with the wrong type, memory it does not own, ...)
 │   └── EnvoyCrashError      it did what makes a real Envoy crash
 ├── UsageError               the test's fault
@@ -31,6 +32,7 @@ __all__ = [
     "NotEmulatedError",
     "ProxyWasmError",
     "StreamStalled",
+    "StrictError",
     "UsageError",
 ]
 
@@ -110,3 +112,13 @@ class EnvoyDiffersError(ProxyWasmError):
 
 class ExpectationError(ProxyWasmError, AssertionError):
     """An expectation of the test did not hold."""
+
+
+class StrictError(FilterError, ExpectationError):
+    """The filter did something that a host with ``strict=`` does not let pass unnoticed.
+
+    Attributes:
+        hostcall: the first hostcall it is about, if it is about one.
+    """
+
+    hostcall: Any = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
+from ._tracebacks import hide_missing_names
 from .errors import UsageError
 
 Text: TypeAlias = "str | bytes"
@@ -61,6 +62,12 @@ def _pairs(items: HeadersLike) -> Iterator[tuple[bytes, bytes]]:
         yield to_bytes(name, "a header name").lower(), to_bytes(value, f"the value of header {name!r}")
 
 
+def _alike(mine: bytes, theirs: Any) -> bool:
+    if isinstance(theirs, (str, bytes)):
+        return mine == to_bytes(theirs)
+    return bool(to_text(mine) == theirs)
+
+
 class Headers:
     """An immutable, ordered multimap of header names and values, pseudo headers included.
 
@@ -90,6 +97,7 @@ class Headers:
         return Headers.from_raw, (self.raw,)
 
     def __getitem__(self, name: Text) -> str:
+        __tracebackhide__ = hide_missing_names
         key = to_bytes(name, "a header name").lower()
         for k, v in self.raw:
             if k == key:
@@ -145,10 +153,30 @@ class Headers:
         try:
             theirs = Headers(other)
         except UsageError:
-            return NotImplemented
+            return self._fits(other)
         if isinstance(other, Mapping):
             return self._grouped() == theirs._grouped()
         return self.raw == theirs.raw
+
+    def _fits(self, other: Any) -> bool:
+        """Compared with something that holds more than text: stand-ins, such as ``ANY``, see values as text."""
+        if not isinstance(other, Mapping):
+            return len(other) == len(self.raw) and all(
+                isinstance(theirs, (tuple, list))
+                and len(theirs) == 2
+                and _alike(mine[0], theirs[0])
+                and _alike(mine[1], theirs[1])
+                for mine, theirs in zip(self.raw, other)
+            )
+        wanted = {to_bytes(name).lower(): value for name, value in other.items() if isinstance(name, (str, bytes))}
+        mine = self._grouped()
+        if len(wanted) != len(other) or wanted.keys() != mine.keys():
+            return False
+        for name, value in wanted.items():
+            values = value if isinstance(value, (list, tuple)) else (value,)
+            if len(values) != len(mine[name]) or not all(map(_alike, mine[name], values)):
+                return False
+        return True
 
     def __hash__(self) -> int:
         return hash(self.raw)

@@ -81,6 +81,10 @@ def _body(body: Text, chunks: Sequence[Text] | None) -> tuple[bytes, tuple[bytes
     return whole, parts
 
 
+def _pairs_repr(headers: Headers) -> str:
+    return repr(headers).removeprefix("Headers(").removesuffix(")")
+
+
 class _Message:
     """What requests and responses share: a body with views."""
 
@@ -88,6 +92,20 @@ class _Message:
 
     body: bytes
     headers: Headers
+    trailers: Headers
+
+    def _repr(self, *first: object) -> str:
+        parts = [repr(one) for one in first]
+        if self.headers:
+            parts.append(f"headers={_pairs_repr(self.headers)}")
+        chunks = getattr(self, "chunks", None)
+        if chunks is not None:
+            parts.append(f"chunks={list(chunks)!r}")
+        elif self.body:
+            parts.append(f"body={self.body!r}")
+        if self.trailers:
+            parts.append(f"trailers={_pairs_repr(self.trailers)}")
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     @property
     def text(self) -> str:
@@ -142,6 +160,12 @@ class Request(_Message):
         put(self, "chunks", parts)
         put(self, "trailers", Headers(trailers))
 
+    def __repr__(self) -> str:
+        text = self._repr(self.method, self.path)
+        given = {"authority": (self.authority, "example.com"), "scheme": (self.scheme, "http")}
+        more = [f"{k}={v!r}" for k, (v, usual) in given.items() if v != usual and f":{k}" not in self.headers]
+        return f"{text[:-1]}, {', '.join(more)})" if more else text
+
 
 @dataclass(frozen=True, slots=True, init=False)
 class Response(_Message):
@@ -178,6 +202,9 @@ class Response(_Message):
         put(self, "body", data)
         put(self, "chunks", parts)
         put(self, "trailers", Headers(trailers))
+
+    def __repr__(self) -> str:
+        return self._repr(self.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,4 +436,5 @@ class Exchange:
             return "<Exchange, no request yet>"
         status = self.response.status if self.response is not None else "no response"
         outcome = self.outcome or "running"
-        return f"<Exchange {self.request.method} {self.request.path} -> {status}, {outcome}>"
+        replied = ", local response" if self.local_response is not None else ""
+        return f"<Exchange {self.request.method} {self.request.path} -> {status}, {outcome}{replied}>"

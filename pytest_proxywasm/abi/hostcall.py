@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
+from ..trace.events import Why
 from .codec import Pair
 from .enums import ALL_VERSIONS, AbiVersion, BufferType, MapType, Status, StreamType
 
@@ -91,16 +92,20 @@ class Reply(NamedTuple):
 
 
 class Block(bytes):
-    """Data that is handed over in a block of the guest's allocator even when it is empty."""
+    """Data that is handed over in a block of the guest's allocator even when it is empty.
+
+    Proxies do not look whether the allocator gave a block for it.
+    """
 
     __slots__ = ()
 
 
 class Refused(Exception):
-    """The host answers this status before, or instead of, running the body."""
+    """The host answers this status before, or instead of, running the body; ``why`` is for the reader of the trace."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: Status, why: Why | None = None) -> None:
         self.status = status
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
-from ..errors import FilterStartError
-from .callbacks import ALLOCATORS, CALLBACKS, START_FUNCTIONS
+from ..errors import FilterStartError, NotEmulatedError
+from .callbacks import ALLOCATORS, CALLBACKS
+from .elsewhere import IMPORTS_ELSEWHERE, NOT_EMULATED
 from .enums import ALL_VERSIONS, AbiVersion
 
 
@@ -77,19 +78,6 @@ class Interface:
     starts: tuple[str, ...]
 
 
-# Imports that belong to other hosts: name or prefix, the host, and what it is.
-_FOREIGN = (
-    ("proxy_redis_", "Higress", "its Redis calls"),
-    ("proxy_inject_encoded_data_to_filter_chain", "Higress", "its out-of-band response bodies"),
-    ("proxy_get_upstream_hosts", "Higress", "its upstream host list"),
-    ("proxy_set_upstream_override_host", "Higress", "its upstream override"),
-    ("ngx_log", "ngx_wasm_module (Kong)", "its own log function"),
-    ("proxy_dispatch_http_call", "ngx_wasm_module (Kong) and MOSN", "a draft's name of proxy_http_call"),
-    ("proxy_send_http_response", "ngx_wasm_module (Kong) and MOSN", "a draft's name of proxy_send_local_response"),
-    ("proxy_get_buffer", "ngx_wasm_module (Kong)", "a draft's name of proxy_get_buffer_bytes"),
-    ("proxy_set_buffer", "ngx_wasm_module (Kong)", "a draft's name of proxy_set_buffer_bytes"),
-    ("proxy_resume_", "MOSN", "a draft's name of proxy_continue_stream"),
-)
 _HINTS = {
     "env.abort": "AssemblyScript: build with --use abort=abort_proc_exit, no proxy offers env.abort",
     "env.seed": "AssemblyScript: Math.random() imports env.seed, which no proxy offers",
@@ -121,11 +109,11 @@ def describe(exports: Sequence[Export]) -> Interface:
     callbacks = {}
     for name, spec in CALLBACKS.items():
         type_ = functions.get(name)
-        if type_ is None:
+        if type_ is None or version not in spec.versions:
             continue
-        right = set(type_.params) <= {"i32"} and len(type_.params) in spec.arities()
-        if not right or type_.results != spec.wasm_results:
-            wanted = _words(("i32",) * (len(spec.params) + 1), spec.wasm_results)
+        params = spec.wasm_params(version)
+        if type_.params != params or type_.results != spec.wasm_results:
+            wanted = _words(params, spec.wasm_results)
             raise FilterStartError(
                 f"Bad function signature for: {name}, want: {wanted}, "
                 f"but the module exports: {_words(type_.params, type_.results)}\n"
@@ -133,18 +121,18 @@ def describe(exports: Sequence[Export]) -> Interface:
                 "ABI version, or a hand-written export, is the usual cause."
             )
         callbacks[name] = len(type_.params)
-    for name, wanted_type in _start_types(allocator).items():
-        type_ = functions.get(name)
-        if type_ is not None and (type_.params, type_.results) != wanted_type:
-            raise FilterStartError(
-                f"Bad function signature for: {name}, want: {_words(*wanted_type)}, "
-                f"but the module exports: {_words(type_.params, type_.results)}"
-            )
     if "_initialize" in functions:
         main = next((name for name in ("main", "__main_void") if name in functions), None)
         starts: tuple[str, ...] = ("_initialize", main) if main else ("_initialize",)
     else:
         starts = ("_start",) if "_start" in functions else ()
+    for name in (allocator, *starts):
+        type_, wanted_type = functions[name], _TYPES[name]
+        if (type_.params, type_.results) != wanted_type:
+            raise FilterStartError(
+                f"Bad function signature for: {name}, want: {_words(*wanted_type)}, "
+                f"but the module exports: {_words(type_.params, type_.results)}"
+            )
     return Interface(version, callbacks, allocator, starts)
 
 
@@ -170,6 +158,11 @@ def check_imports(
                 f"It is a {item.kind}; proxies offer functions, a memory and a table only."
             )
         wanted = offered.get((item.module, item.name))
+        if wanted is None and item.module == "env" and item.name in NOT_EMULATED:
+            raise NotEmulatedError(
+                f"the filter imports {full} ({NOT_EMULATED[item.name]}). Envoy offers that beyond the ABI; the mock "
+                "host does not emulate it."
+            )
         if wanted is None:
             raise FilterStartError(
                 f"Failed to load Wasm module due to a missing import: {full}\n"
@@ -195,9 +188,9 @@ def _about_missing(
             f"{name} exists in ABI {having} only, and this guest declares ABI {version}; "
             "Envoy refuses to load it as well."
         )
-    for prefix, host, what in _FOREIGN:
-        if name == prefix or (prefix.endswith("_") and name.startswith(prefix)):
-            return f"It belongs to {host} ({what}); Envoy does not offer it and refuses to load the filter."
+    other = IMPORTS_ELSEWHERE.get(name) if module == "env" else None
+    if other is not None:
+        return f"It belongs to {other.hosts} ({other.what}); Envoy does not offer it and refuses to load the filter."
     if module not in ("env", "wasi_snapshot_preview1", "wasi_unstable"):
         return f"Proxies offer the modules env, wasi_snapshot_preview1 and wasi_unstable, not {module!r}."
     return f"No host function of that name exists in ABI {version}; Envoy refuses to load the filter as well."
@@ -220,13 +213,15 @@ def _no_version(exports: Sequence[Export]) -> str:
     return f"{first}The module exports {', '.join(found)}; known are {known}."
 
 
-def _start_types(allocator: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    types: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = dict.fromkeys(START_FUNCTIONS, ((), ()))
-    types["main"] = (("i32", "i32"), ("i32",))
-    types["__main_void"] = ((), ("i32",))
-    types[allocator] = (("i32",), ("i32",))
-    return types
+_TYPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "_initialize": ((), ()),
+    "_start": ((), ()),
+    "main": (("i32", "i32"), ("i32",)),
+    "__main_void": ((), ("i32",)),
+    **dict.fromkeys(ALLOCATORS, (("i32",), ("i32",))),
+}
+"""The types of what a host calls beside the callbacks."""
 
 
 def _words(params: Sequence[str], results: Sequence[str]) -> str:
-    return f"{' '.join(params)} -> {' '.join(results)}".strip()
+    return f"{' '.join(params) or 'void'} -> {' '.join(results) or 'void'}"

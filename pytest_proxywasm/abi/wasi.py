@@ -7,10 +7,11 @@ AssemblyScript, no files, no sockets, no arguments. Time, randomness and environ
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..errors import AbiError
 from ..trace import Arguments, WasiCall
 from .binder import Bound, Guest, check, read
 from .enums import Errno
@@ -18,6 +19,8 @@ from .hostcall import Refused
 
 MODULES = ("wasi_snapshot_preview1", "wasi_unstable")
 MAX_RANDOM = 65536
+MAX_WRITE = 64 << 20
+"""Bytes of one write that this host copies; no proxy has a limit of its own."""
 STDOUT, STDERR = 1, 2
 
 
@@ -202,11 +205,30 @@ def fd_tell(guest: WasiGuest, fd: int, out: int) -> int:
     return Errno.SUCCESS
 
 
+def _pieces(guest: WasiGuest, iovs: int, count: int) -> Iterator[bytes]:
+    """What the iovecs describe; they may overlap, and so name far more than there is memory."""
+    table = read(guest, iovs, 8 * count)
+    total = 0
+    for at in range(0, len(table), 8):
+        address, size = struct.unpack_from("<II", table, at)
+        if not size:
+            continue
+        piece = read(guest, address, size)
+        total += size
+        if total > MAX_WRITE:
+            raise AbiError(
+                f"the guest writes more than {MAX_WRITE >> 20} MiB to stdout or stderr in one call: {count} iovecs, "
+                f"overlapping or covering all of its {len(guest.memory) >> 10} KiB of memory. Envoy joins them to one "
+                "log record, until the process runs out of memory.\n"
+                "Look for a wrong length in what the guest prints."
+            )
+        yield piece
+
+
 def _write(guest: WasiGuest, fd: int, iovs: int, count: int, nwritten: int) -> int:
     if fd not in (STDOUT, STDERR):
         return Errno.BADF
-    table = read(guest, iovs, 8 * count)
-    data = b"".join(read(guest, *struct.unpack_from("<II", table, 8 * i)) for i in range(count))
+    data = b"".join(_pieces(guest, iovs, count))
     if guest.callback is not None:
         guest.callback.hostcalls[-1].args["data"] = data
     if data:

@@ -20,6 +20,7 @@ from .interface import (
     Linked,
     LinkError,
     Module,
+    State,
     Trap,
     ValueType,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "LinkError",
     "Linked",
     "Module",
+    "State",
     "Trap",
     "ValueType",
     "get_engine",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import struct
 import sys
@@ -10,6 +11,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from . import instrument as rewriting
@@ -33,6 +35,7 @@ from .symbols import Symbols
 
 __all__ = [
     "NO_LIMITS",
+    "Built",
     "CompiledModule",
     "CompilingEngine",
     "budget_trap",
@@ -64,23 +67,33 @@ _TEXTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What compiling gives: the engine's native module, and what to know of its rewriting (see `Instrumented`)."""
+
+    native: Any
+    starts: array[int]
+    globals: tuple[str, ...]
+    unsaved: str
+
+
 class CompiledModule:
     """A module as compiled by one engine: its bytes, what they declare, and the engine's native module."""
 
-    def __init__(
-        self, wasm: bytes, sha256: str, info: ModuleInfo, native: Any, starts: array[int], window: bool
-    ) -> None:
+    def __init__(self, wasm: bytes, sha256: str, info: ModuleInfo, built: Built, window: bool) -> None:
         self.wasm = wasm
         self.sha256 = sha256
         self.info = info
-        self.native = native
+        self.native = built.native
+        self.globals = built.globals
+        self.unsaved = built.unsaved
         self.imports: tuple[ImportType, ...] = info.import_types()
         self.exports: tuple[ExportType, ...] = info.export_types()
         self.exported: dict[str, tuple[int, FunctionType]] = {
             export.name: (number, export.type) for number, export in enumerate(self.exports) if export.type is not None
         }
         self.has_memory = info.memory_index is not None
-        self._starts = starts
+        self._starts = built.starts
         self._window = window
         self._symbols: Symbols | None = None
 
@@ -304,8 +317,7 @@ class CompilingEngine(ABC):
                     if loaded is None:
                         loaded, payload = self._build(wasm, info, name)
                         self.cache.put(key, payload)
-        native, starts = loaded
-        module = self.wrap(wasm, sha256, info, native, starts, self.window)
+        module = self.wrap(wasm, sha256, info, loaded, self.window)
         assert isinstance(module, CompiledModule)
         return module
 
@@ -323,19 +335,21 @@ class CompilingEngine(ABC):
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
-    def _stored(self, key: str) -> tuple[Any, array[int]] | None:
+    def _stored(self, key: str) -> Built | None:
         payload = self.cache.get(key) if self.cache is not None else None
         if payload is None:
             return None
         try:
-            (size,) = struct.unpack_from("<I", payload)
+            size, described = struct.unpack_from("<II", payload)
+            code = 8 + size + described
             starts = array("I")
-            starts.frombytes(payload[4 : 4 + size])
-            return self.deserialize(payload[4 + size :]), starts
+            starts.frombytes(payload[8 : 8 + size])
+            globals, unsaved = json.loads(bytes(payload[8 + size : code]))
+            return Built(self.deserialize(payload[code:]), starts, tuple(globals), unsaved)
         except Exception:
             return None
 
-    def _build(self, wasm: bytes, info: ModuleInfo, name: str) -> tuple[tuple[Any, array[int]], bytes]:
+    def _build(self, wasm: bytes, info: ModuleInfo, name: str) -> tuple[Built, bytes]:
         code = info.section(10)
         seconds = (code.end - code.start) / _CODE_BYTES_PER_SECOND if code is not None else 0.0
         if self.on_compile is not None and seconds > 1:
@@ -351,8 +365,10 @@ class CompilingEngine(ABC):
         starts = rewritten.starts.tobytes()
         payload = b""
         if self.cache is not None:
-            payload = struct.pack("<I", len(starts)) + starts + self.serialize(native)
-        return (native, rewritten.starts), payload
+            described = json.dumps([rewritten.globals, rewritten.unsaved]).encode()
+            head = struct.pack("<II", len(starts), len(described)) + starts + described
+            payload = head + self.serialize(native)
+        return Built(native, rewritten.starts, rewritten.globals, rewritten.unsaved), payload
 
 
 def _processor() -> str:

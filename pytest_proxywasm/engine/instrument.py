@@ -6,6 +6,8 @@ What the rewritten module adds, all behind the guest's own functions, whose indi
 - ``memory.grow`` answers -1 beyond the cap of the instance;
 - each exported function twice: ``o<n>`` fills the budget first (outermost calls), ``i<n>`` does not (nested calls);
 - the start function as export ``s``, because the limits must be set before it runs;
+- the values of all mutable globals, the budget's among them, from ``r`` and into ``l``, floats as their bits;
+- ``memory.grow`` as export ``g``;
 - imported memories and tables as definitions, because the host provides them anyway;
 - with ``window``: every import becomes a function without parameters and results, behind a wrapper that stores the
   arguments in the one-page memory ``w`` and reads the result from it.
@@ -33,7 +35,7 @@ __all__ = [
     "original_offset",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the rewriting: part of the key of cached compiled modules."""
 
 RESULT = 8
@@ -56,10 +58,18 @@ _END = b"\x0b"
 
 @dataclass(frozen=True, slots=True)
 class Instrumented:
-    """The rewritten module, and where in it each of the guest's own function bodies starts (the map for offsets)."""
+    """The rewritten module.
+
+    Attributes:
+        starts: where in it each of the guest's own function bodies starts (the map for offsets).
+        globals: what ``r`` gives and ``l`` takes, ``"i32"`` or ``"i64"`` each.
+        unsaved: what of its state memory and globals do not hold, as words for a message; "" if nothing.
+    """
 
     wasm: bytes
     starts: array[int]
+    globals: tuple[str, ...]
+    unsaved: str
 
 
 @dataclass(slots=True)
@@ -71,6 +81,8 @@ class _Plan:
     own: int
     charge: bytes
     grow: bytes
+    changes_tables: bool = False
+    """Set once a body is seen that changes a table or drops a segment."""
 
     def function(self, index: int) -> int:
         """Index to use where the guest names a function: imports go through their wrapper."""
@@ -105,6 +117,8 @@ def _edits(data: bytes, start: int, end: int, plan: _Plan) -> list[tuple[int, in
         elif code == 0x40:
             if value == 0:
                 edits.append((at, after, plan.grow))
+        elif code in (0x26, 0xFC):
+            plan.changes_tables = True
         else:
             target = plan.function(value)
             if target != value:
@@ -246,16 +260,52 @@ def _expression(reader: Reader, plan: _Plan) -> bytes:
         out.append(reader.data[at : reader.pos])
 
 
-def _globals(reader: Reader, plan: _Plan) -> list[bytes]:
+def _globals(reader: Reader, plan: _Plan) -> tuple[list[bytes], dict[int, str]]:
+    """The guest's own globals, and the types of the mutable ones by their place among them."""
     out = []
-    for _ in range(reader.count()):
+    mutable = {}
+    names = {code: name for name, code in _CODES.items()}
+    for number in range(reader.count()):
         at = reader.pos
-        if reader.byte() not in _CODES.values():
+        kind = names.get(reader.byte())
+        if kind is None:
             raise reader.bad("a global of an unknown type", at)
-        reader.byte()
+        if reader.byte():
+            mutable[number] = kind
         head = reader.data[at : reader.pos]
         out.append(head + _expression(reader, plan))
-    return out
+    return out, mutable
+
+
+_AS_BITS = {"i32": b"", "i64": b"", "f32": b"\xbc", "f64": b"\xbd"}
+_FROM_BITS = {"i32": b"", "i64": b"", "f32": b"\xbe", "f64": b"\xbf"}
+_MOST_VALUES = 64
+"""How many parameters and results every engine can pass between Python and a guest; SDKs make a dozen globals."""
+
+
+def _read_all(saved: dict[int, str]) -> bytes:
+    """Body that gives the values of globals."""
+    return b"\x00" + b"".join(b"\x23" + unsigned(n) + _AS_BITS[t] for n, t in saved.items()) + _END
+
+
+def _write_all(saved: dict[int, str]) -> bytes:
+    """Body that takes them back."""
+    parts = [
+        b"\x20" + unsigned(place) + _FROM_BITS[t] + b"\x24" + unsigned(n) for place, (n, t) in enumerate(saved.items())
+    ]
+    return b"\x00" + b"".join(parts) + _END
+
+
+def _unsaved(info: ModuleInfo, mutable: dict[int, str]) -> str:
+    """What of a guest's state memory and globals do not hold, as far as its declarations show."""
+    strange = [kind for kind in mutable.values() if kind not in _AS_BITS]
+    if strange:
+        return f"globals of type {strange[0]}"
+    if len(mutable) >= _MOST_VALUES:
+        return f"{len(mutable)} globals"
+    if len(info.memories) > 1 or (info.memories and info.memory_index is None):
+        return "a memory that it does not export"
+    return ""
 
 
 def _elements(reader: Reader, plan: _Plan) -> list[bytes]:
@@ -291,8 +341,15 @@ def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = Fa
     has_memory = bool(info.memories)
     types = len(info.types)
     nothing, grow_type, configure_type, left_type = types, types + 1, types + 2, types + 3
+    read_type, write_type = types + 4, types + 5
     budget = info.global_count
     window_index = len(info.memories)
+    own_globals, mutable = _own_globals(wasm, info, plan)
+    unsaved = _unsaved(info, mutable)
+    imported_globals = info.global_count - len(own_globals)
+    saved = {} if unsaved else {imported_globals + number: kind for number, kind in mutable.items()}
+    saved[budget] = "i64"
+    bits = tuple({"f32": "i32", "f64": "i64"}.get(kind, kind) for kind in saved.values())
 
     new_functions: list[int] = []
     bodies: list[bytes] = []
@@ -313,9 +370,12 @@ def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = Fa
     if has_memory:
         # -1 when delta > cap - size, which never underflows: instances whose memory starts above the cap are refused.
         room = b"\x20\x00\x23" + unsigned(budget + 2) + b"\x3f\x00\x6b\x4b"
-        add(grow_type, b"\x00" + room + b"\x04\x7f\x41\x7f\x05\x20\x00\x40\x00\x0b" + _END)
+        grow = add(grow_type, b"\x00" + room + b"\x04\x7f\x41\x7f\x05\x20\x00\x40\x00\x0b" + _END)
     else:
-        add(grow_type, b"\x00\x41\x7f" + _END)
+        grow = add(grow_type, b"\x00\x41\x7f" + _END)
+    export("g", 0, grow)
+    export("r", 0, add(read_type, _read_all(saved)))
+    export("l", 0, add(write_type, _write_all(saved)))
     sets = b"\x20\x00\x24" + unsigned(budget + 1) + b"\x20\x00\x24" + unsigned(budget)
     export("c", 0, add(configure_type, b"\x00" + sets + b"\x20\x01\x24" + unsigned(budget + 2) + _END))
     export("b", 0, add(left_type, b"\x00\x23" + unsigned(budget) + _END))
@@ -332,10 +392,11 @@ def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = Fa
     if info.start is not None:
         export("s", 0, add(nothing, _thunk(0, plan.function(info.start), budget)))
 
-    return _assemble(
+    rewritten, starts = _assemble(
         wasm,
         info,
         plan,
+        own_globals,
         _section(
             1,
             _append(
@@ -346,6 +407,8 @@ def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = Fa
                     _function_type(FunctionType(("i32",), ("i32",))),
                     _function_type(FunctionType(("i64", "i32"), ())),
                     _function_type(FunctionType((), ("i64",))),
+                    _function_type(FunctionType((), bits)),
+                    _function_type(FunctionType(bits, ())),
                 ],
             ),
         ),
@@ -357,23 +420,32 @@ def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = Fa
         bodies,
         exports,
     )
+    if not unsaved and plan.changes_tables:
+        unsaved = "tables or segments that it changes"
+    return Instrumented(rewritten, starts, bits, unsaved)
+
+
+def _own_globals(wasm: bytes, info: ModuleInfo, plan: _Plan) -> tuple[list[bytes], dict[int, str]]:
+    section = info.section(6)
+    if section is None:
+        return [], {}
+    return _globals(Reader(wasm, section.start, section.end, "the global section"), plan)
 
 
 def _assemble(
     wasm: bytes,
     info: ModuleInfo,
     plan: _Plan,
+    own_globals: list[bytes],
     type_section: bytes,
     import_section: bytes,
     functions: list[bytes],
     bodies: list[bytes],
     exports: list[bytes],
-) -> Instrumented:
+) -> tuple[bytes, array[int]]:
     memories = [memory.raw for memory in info.memories]
     if plan.window:
         memories.append(b"\x01\x01\x01")
-    section = info.section(6)
-    own_globals = _globals(Reader(wasm, section.start, section.end, "the global section"), plan) if section else []
     added_globals = [
         b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + _END,
         b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + _END,
@@ -406,7 +478,7 @@ def _assemble(
     data = info.section(11)
     if data is not None:
         head.append(_section(11, wasm[data.start : data.end]))
-    return Instrumented(b"".join(head), starts)
+    return b"".join(head), starts
 
 
 def _code(wasm: bytes, info: ModuleInfo, plan: _Plan, added: list[bytes], offset: int) -> tuple[bytes, array[int]]:

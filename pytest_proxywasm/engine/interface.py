@@ -7,7 +7,7 @@ module makes any number of `Instance` objects, each with a memory and a budget o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "LinkError",
     "Linked",
     "Module",
+    "State",
     "Trap",
     "ValueType",
 ]
@@ -155,8 +156,29 @@ class InstanceClosed(RuntimeError):
     """An instance was used after its ``close()``."""
 
 
+@dataclass(slots=True, eq=False)
+class State:
+    """Memory and globals of an instance at one moment: all of its state, unless `Module.unsaved` names more.
+
+    Attributes:
+        globals: the values of all mutable globals, floats as their bits.
+        patches: what to write where into the memory of a new instance; found at first use.
+        copy_times: seconds it took to copy it back into a used instance.
+        new_times: seconds it took to restore it in a new instance.
+    """
+
+    memory: bytes
+    globals: tuple[int, ...]
+    patches: tuple[tuple[int, bytes], ...] | None = None
+    copy_times: list[float] = field(default_factory=list)
+    new_times: list[float] = field(default_factory=list)
+
+
 class Instance(Protocol):
     """One running guest: a memory, exported functions, limits."""
+
+    data: object
+    """What host functions get first; may be set while no call is running."""
 
     memory: memoryview
     """The guest's memory as writable bytes; empty when it has none. Shorter than the memory after it grew: see `renew`.
@@ -174,6 +196,29 @@ class Instance(Protocol):
 
     def function(self, name: str) -> Callable[..., int | None] | None:
         """The exported function of that name, bound once and cheap to call; ``None`` when there is none."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is open and no call is running."""
+
+    def save(self) -> State:
+        """Memory and globals as they are now.
+
+        Raises:
+            RuntimeError: a call is running.
+            ValueError: the module has other state (`Module.unsaved`).
+        """
+
+    def restore(self, state: State, *, new: bool = False) -> None:
+        """Memory and globals as they were when the state was saved, in this or in another instance of the module.
+
+        Args:
+            new: nothing has run in this instance since it was made: then only what differs is written.
+
+        Raises:
+            RuntimeError: a call is running.
+            ValueError: the memory has become larger than it was then, or the module has other state.
+        """
 
     def close(self) -> None:
         """Free the instance; from inside one of its own calls, as soon as that call is over."""
@@ -200,6 +245,10 @@ class Module(Protocol):
     @property
     def sha256(self) -> str:
         """Hex digest of the bytes it was made of."""
+
+    @property
+    def unsaved(self) -> str:
+        """What of an instance's state `Instance.save` cannot save, in words; "" when it saves all of it."""
 
     def link(self, functions: Mapping[tuple[str, str], HostFunction]) -> Linked:
         """Give every import its host function by ``(module, name)``; done once, for any number of instances.

@@ -19,7 +19,7 @@ _LEB = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
 _MEMARG = rb"(?:[\x00-\x3f]LEB|[\x40-\x7f]LEBLEB|[\x80-\xff]+[\x00-\x7f]LEB)"
 _PATTERN = rb"""(?:
   [\x00\x01\x05\x0b\x0f\x1a\x1b\x45-\xc4\xd1]
-| [\x20-\x26\x0c\x0d\x3f\x41\x42\xd0]LEB
+| [\x20-\x25\x0c\x0d\x3f\x41\x42\xd0]LEB
 | [\x02\x04](?![\x63\x64])LEB
 | [\x28-\x3e]MEMARG
 | CALL
@@ -27,7 +27,7 @@ _PATTERN = rb"""(?:
 | \x13LEBLEB
 | \x43[\x00-\xff]{4}
 | \x44[\x00-\xff]{8}
-| \xfc(?:[\x00-\x07]|[\x09\x0b\x0d\x0f\x10\x11]LEB|[\x08\x0a\x0c\x0e]LEBLEB)
+| \xfc(?:[\x00-\x07]|[\x0b\x10]LEB|[\x08\x0a]LEBLEB)
 | \xfd(?:
     [\x00-\x0b\x5c\x5d]MEMARG
   | [\x0c\x0d][\x00-\xff]{16}
@@ -59,6 +59,8 @@ _PROPOSALS = {
     0xFE: "threads",
 }
 _ONE_LEB = re.compile(_LEB)
+_STATE_CHANGE = re.compile(rb"\x26LEB|\xfc(?:[\x09\x0d\x0f\x11]LEB|[\x0c\x0e]LEBLEB)".replace(b"LEB", _LEB), re.DOTALL)
+"""table.set; data.drop, elem.drop, table.grow, table.fill; table.init, table.copy."""
 
 
 @lru_cache(maxsize=64)
@@ -91,8 +93,8 @@ def _unsigned(data: bytes, pos: int) -> int:
 
 
 def interesting(data: bytes, pos: int, end: int, imports: int) -> Iterator[tuple[int, int, int, int]]:
-    """``(opcode, start, end, immediate)`` of every loop, memory.grow and ref.func, and of every call of one of
-    the first ``imports`` functions (and some others)."""
+    """``(opcode, start, end, immediate)`` of every loop, memory.grow and ref.func, of every call of one of the first
+    ``imports`` functions (and some others), and of every instruction that changes tables or drops segments."""
     skip = _pattern(imports).match
     while True:
         match = skip(data, pos, end)
@@ -119,10 +121,19 @@ def interesting(data: bytes, pos: int, end: int, imports: int) -> Iterator[tuple
             if rest < 0:
                 raise _bad(data, start, end)
             pos = rest
+        elif code in (0x26, 0xFC) and (after := _state_change(data, start, end)) is not None:
+            pos = after
+            yield code, start, pos, 0
         elif advanced:
             pos = start
         else:
             raise _bad(data, start, end)
+
+
+def _state_change(data: bytes, start: int, end: int) -> int | None:
+    """Where an instruction ends that changes a table or drops a segment; ``None`` when it does neither."""
+    match = _STATE_CHANGE.match(data, start, end)
+    return match.end() if match is not None else None
 
 
 def _skip_lebs(data: bytes, pos: int, end: int, count: int) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import struct
 import threading
-from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,8 +19,9 @@ from wasmer_compiler_cranelift import Compiler
 from . import core
 from .binary import ModuleInfo
 from .cache import ModuleCache
-from .core import CompiledModule, CompilingEngine
+from .core import Built, CompiledModule, CompilingEngine
 from .interface import BadModule, FunctionType, HostFunction, Limits
+from .state import SavedInstance
 from .window import Calls, empty, none_returned
 
 __all__ = ["WasmerEngine", "wat_to_wasm"]
@@ -102,10 +102,8 @@ class WasmerEngine(CompilingEngine):
     def deserialize(self, payload: bytes) -> Any:
         return wasmer.Module.deserialize(self.store, payload)
 
-    def wrap(
-        self, wasm: bytes, sha256: str, info: ModuleInfo, native: Any, starts: array[int], window: bool
-    ) -> WasmerModule:
-        return WasmerModule(self, wasm, sha256, info, native, starts, window)
+    def wrap(self, wasm: bytes, sha256: str, info: ModuleInfo, built: Built, window: bool) -> WasmerModule:
+        return WasmerModule(self, wasm, sha256, info, built, window)
 
 
 class WasmerModule(CompiledModule):
@@ -175,7 +173,7 @@ def _callback(function: HostFunction, kind: FunctionType, cell: list[Any]) -> Ca
     return callback_with_result
 
 
-class WasmerInstance:
+class WasmerInstance(SavedInstance):
     """An instance whose native parts go when the last reference to them does."""
 
     memory: memoryview
@@ -185,7 +183,7 @@ class WasmerInstance:
         cap = module.check_memory(limits)
         self._module = module
         self._calls = linked.calls
-        self._data = data
+        self.data = data
         self._limits = limits
         self._active = False
         self._closing = False
@@ -241,10 +239,19 @@ class WasmerInstance:
             bound = self._functions[name] = self._bind(f"o{number}", f"i{number}", kind)
         return bound
 
+    def added(self, name: str, kind: FunctionType) -> Callable[..., Any]:
+        """A function that the rewriting added."""
+        return self._bind(name, name, kind)
+
+    @property
+    def compiled(self) -> CompiledModule:
+        """The instance's module."""
+        return self._module
+
     def _bind(self, outer_name: str, inner_name: str, kind: FunctionType) -> Callable[..., Any]:
         core.check_callable(kind)
         outer, inner = getattr(self._exports, outer_name), getattr(self._exports, inner_name)
-        calls, data = self._calls, self._data
+        calls = self._calls
         cell, lock = calls.cell, calls.lock
         masks = [_MASKS.get(t) for t in kind.results]
         mask = masks[0] if len(masks) == 1 else None
@@ -260,7 +267,7 @@ class WasmerInstance:
             with lock:
                 nested = self._active
                 saved = cell[0]
-                cell[0] = data
+                cell[0] = self.data
                 self._active = True
                 try:
                     try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from array import array
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,8 +16,9 @@ import wasmtime
 from . import core
 from .binary import ModuleInfo
 from .cache import ModuleCache
-from .core import CompiledModule, CompilingEngine
+from .core import Built, CompiledModule, CompilingEngine
 from .interface import BadModule, FunctionType, HostFunction, Limits, Trap
+from .state import SavedInstance
 from .window import Calls, empty
 
 if TYPE_CHECKING:
@@ -108,10 +108,8 @@ class WasmtimeEngine(CompilingEngine):
     def deserialize(self, payload: bytes) -> wasmtime.Module:
         return keep(wasmtime.Module.deserialize(self.native, payload))
 
-    def wrap(
-        self, wasm: bytes, sha256: str, info: ModuleInfo, native: Any, starts: array[int], window: bool
-    ) -> WasmtimeModule:
-        return WasmtimeModule(self, wasm, sha256, info, native, starts, window)
+    def wrap(self, wasm: bytes, sha256: str, info: ModuleInfo, built: Built, window: bool) -> WasmtimeModule:
+        return WasmtimeModule(self, wasm, sha256, info, built, window)
 
 
 def _raw_linked() -> type[RawLinked] | None:
@@ -180,7 +178,7 @@ class PublicLinked:
         return PublicInstance(self, data, limits)
 
 
-class PublicInstance:
+class PublicInstance(SavedInstance):
     """An instance driven through ``Func.__call__``."""
 
     memory: memoryview
@@ -190,7 +188,7 @@ class PublicInstance:
         cap = module.check_memory(limits)
         self._module = module
         self._calls = linked.calls
-        self._data = data
+        self.data = data
         self._limits = limits
         self._active = False
         self._closing = False
@@ -254,6 +252,15 @@ class PublicInstance:
             self._functions[name] = bound
         return bound
 
+    def added(self, name: str, kind: FunctionType) -> Callable[..., Any]:
+        """A function that the rewriting added."""
+        return self._bind(self._native(name), self._native(name), kind)
+
+    @property
+    def compiled(self) -> CompiledModule:
+        """The instance's module."""
+        return self._module
+
     def _bind(self, outer: wasmtime.Func, inner: wasmtime.Func, kind: FunctionType) -> Callable[..., Any]:
         calls, cell, store = self._calls, self._calls.cell, self._store
         result_masks = [_MASKS.get(t) for t in kind.results]
@@ -265,7 +272,7 @@ class PublicInstance:
             with calls.lock:
                 nested = self._active
                 saved = cell[0], cell[1]
-                cell[0], cell[1], self._active = self._data, self._window, True
+                cell[0], cell[1], self._active = self.data, self._window, True
                 hook = calls.watch()
                 try:
                     result = (inner if nested else outer)(store, *core.signed_arguments(kind, args))

@@ -18,9 +18,11 @@ from wasmtime import _ffi as ffi
 
 from . import core
 from .interface import FunctionType, HostFunction, Limits, Trap
+from .state import SavedInstance
 from .window import Calls, empty
 
 if TYPE_CHECKING:
+    from .core import CompiledModule
     from .wasmtime_engine import WasmtimeModule
 
 __all__ = ["RawInstance", "RawLinked"]
@@ -66,7 +68,11 @@ _view.restype = ctypes.py_object
 _view.argtypes = (_pointer, ctypes.c_ssize_t, ctypes.c_int)
 
 # The function wants four parameters; one that takes none of them may be called with them in every C ABI.
-_Callback = ctypes.CFUNCTYPE(ctypes.c_size_t)
+# Its result is a trap to free. When a callback fails before its first bytecode (a signal handler raises there, or the
+# stack is full), ctypes writes no result at all, and wasmtime would free whatever lay there. So the Python function is
+# the callback of an inner function without a result, which always comes back with None, and None is a null pointer.
+_Inner = ctypes.PYFUNCTYPE(None)
+_Callback = ctypes.PYFUNCTYPE(ctypes.c_void_p)
 _WRITABLE = 0x200
 _OF = ffi.wasmtime_extern_t.of.offset
 _VALUE_SIZE = ctypes.sizeof(ffi.wasmtime_val_raw_t)
@@ -104,7 +110,7 @@ class RawLinked:
         linker_address, type_address = _address(linker.ptr()), _address(nothing.ptr())
         self._kept: list[Any] = [linker, nothing]
         for number, (function, kind) in enumerate(found):
-            callback = _Callback(self.calls.callback(function, kind, 0))
+            callback = _Callback(_Inner(self.calls.callback(function, kind, None)))
             self._kept.append(callback)
             name = str(number).encode()
             error = _define(linker_address, b"h", 1, name, len(name), type_address, _address(callback), None, None)
@@ -157,13 +163,12 @@ class _Store:
         self.close()
 
 
-class RawInstance:
+class RawInstance(SavedInstance):
     """An instance driven through C functions."""
 
     __slots__ = (
         "_active",
         "_closing",
-        "_data",
         "_functions",
         "_instance",
         "_instance_address",
@@ -172,6 +177,7 @@ class RawInstance:
         "_memory",
         "_store",
         "_window",
+        "data",
         "memory",
     )
     memory: memoryview
@@ -180,11 +186,11 @@ class RawInstance:
         module = linked.module
         cap = module.check_memory(limits)
         self._linked = linked
-        self._data = data
+        self.data = data
         self._limits = limits
         self._active = False
         self._closing = False
-        self._functions: dict[str, Callable[..., Any]] = {}
+        self._functions: dict[str | tuple[str], Callable[..., Any]] = {}  # of the guest | added
         self._store = store = _Store(linked.engine_address)
         self._instance = ffi.wasmtime_instance_t()
         self._instance_address = ctypes.addressof(self._instance)
@@ -275,8 +281,21 @@ class RawInstance:
             bound = self._functions[name] = self._bind(b"o%d" % number, b"i%d" % number, found[1])
         return bound
 
+    def added(self, name: str, kind: FunctionType) -> Callable[..., Any]:
+        """A function that the rewriting added."""
+        bound = self._functions.get((name,))
+        if bound is None:
+            export = name.encode()
+            bound = self._functions[name,] = self._bind(export, export, kind)
+        return bound
+
+    @property
+    def compiled(self) -> CompiledModule:
+        """The instance's module."""
+        return self._linked.module
+
     def _bind(self, outer: bytes, inner: bytes, kind: FunctionType) -> Callable[..., Any]:
-        linked, store, window, data = self._linked, self._store, self._window, self._data
+        linked, store, window = self._linked, self._store, self._window
         parameters, results = linked.layout(kind)
         pack, unpack = parameters.pack_into, results.unpack_from
         count = max(len(kind.params), len(kind.results), 1)
@@ -306,7 +325,7 @@ class RawInstance:
                     address = outer_address
                 hook = watch()
                 self._active = True
-                cell[0], cell[1] = data, window
+                cell[0], cell[1] = self.data, window
                 try:
                     try:
                         pack(buffer, 0, *args)

@@ -23,6 +23,7 @@ from ..model import (
     Response,
     Timeout,
 )
+from . import reasons
 from .clock import Timer
 from .headermap import HeaderMap, Pair
 from .http.router import prepare_upstream_headers, problem_with_request
@@ -103,12 +104,16 @@ class PendingCallout:
     """An HTTP call that has not been answered yet.
 
     A test answers it with `respond`, `time_out` or `reset`, in any order and at any time.
+
+    Attributes:
+        by_hand: the cluster has no answer to it, so that only the test can give one.
     """
 
     def __init__(self, callout: Callout, context: RootContext, timer: Timer | None) -> None:
         self.callout = callout
         self._root = context
         self._timer = timer
+        self.by_hand = False
 
     @property
     def root(self) -> RootContext:
@@ -147,6 +152,11 @@ class PendingCallout:
     def _deliver(self, outcome: Any, answer: CalloutAnswer | None) -> None:
         root = self._root
         pending = root.proxy.pending_callouts
+        if self not in pending and self.callout.outcome is None:
+            raise UsageError(
+                f"callout {self.callout.id} is gone: its VM was replaced, or its host was restored to a checkpoint "
+                "from before it was made"
+            )
         if self not in pending:
             raise UsageError(f"callout {self.callout.id} has been answered before: {self.callout.outcome!r}")
         pending.remove(self)
@@ -224,8 +234,15 @@ def http_call(
     cluster = proxy.clusters.get(name)
     headers = HeaderMap.request(entries)
     path, method, host = (headers.get(key) for key in (b":path", b":method", b":authority"))
-    if timeout_ms >= 1 << 31 or cluster is None or path is None or method is None or host is None:
-        return Status.BAD_ARGUMENT
+    if timeout_ms >= 1 << 31:
+        return context.because(Status.BAD_ARGUMENT, reasons.bad_timeout, timeout_ms)
+    if cluster is None:
+        return context.because(Status.BAD_ARGUMENT, reasons.no_cluster, name, tuple(proxy.clusters))
+    if path is None or method is None or host is None:
+        given = {":method": method, ":path": path, ":authority": host}
+        missing = tuple(key for key, value in given.items() if value is None)
+        sent = tuple(key for key, _ in headers.entries)
+        return context.because(Status.BAD_ARGUMENT, reasons.no_pseudo_header, missing, sent)
     if body:
         headers.set(b"content-length", b"%d" % len(body))
     headers.set(b"x-envoy-internal", b"true")
@@ -250,13 +267,14 @@ def http_call(
     )
     problem = problem_with_request(headers)
     answer = cluster.answer(callout) if problem is None else Refused(problem)
+    call_id = root.vm.new_call_id("http")  # also for a call that then cannot be made (Envoy 1.40)
     if isinstance(answer, NoHosts):
         callout.outcome = answer
         proxy.callouts.add(callout)
-        return Status.INTERNAL_FAILURE
+        return context.because(Status.INTERNAL_FAILURE, reasons.no_hosts, name)
     if isinstance(answer, GrpcResponse):
         raise UsageError(f"cluster {name!r} answers gRPC, but the filter made an HTTP call: {callout.method} {path!r}")
-    callout.id = root.vm.new_call_id("http")
+    callout.id = call_id
     proxy.callouts.add(callout)
     _start(callout, root, answer)
     return callout.id
@@ -268,6 +286,7 @@ def _start(callout: Callout, root: RootContext, answer: Answer | Refused | None)
     proxy.pending_callouts.append(pending)
     if callout.timeout is not None:
         pending._timer = proxy.clock.call_later(callout.timeout, pending.time_out)
+    pending.by_hand = answer is None
     delay = 0.0
     if isinstance(answer, After):
         delay, answer = answer.seconds, answer.answer

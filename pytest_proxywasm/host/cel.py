@@ -82,7 +82,7 @@ class Expressions:
         """The value of an expression in its encoding."""
         found = self._programs.get(token)
         if found is None:
-            return Status.NOT_FOUND
+            return context.because(Status.NOT_FOUND, f"no expression has the token {token}")
         program, names = found
         variables = {}
         for name in names:
@@ -91,10 +91,8 @@ class Expressions:
                 variables[name] = self._attributes.of(value, (name,))
         try:
             result = program.evaluate(variables)
-        except self._cel.CELEvalError:
-            return Status.INTERNAL_FAILURE
-        except (ArithmeticError, LookupError, TypeError, ValueError):
-            return Status.INTERNAL_FAILURE
+        except (self._cel.CELEvalError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            return context.because(Status.INTERNAL_FAILURE, f"the expression failed: {error}")
         return properties.encode(_plain(result, self._cel.celtypes))
 
 

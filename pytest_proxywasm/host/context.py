@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.enums import BufferType, MapType, Status
 from ..model import Headers, LogLevel
+from . import reasons
 from .buffers import Buffer, BufferView
 from .clock import Timer
 from .headermap import HeaderMap, Pair
@@ -34,6 +35,7 @@ class Context:
     Attributes:
         root: the root context it belongs to; a root context is its own.
         created: ``proxy_on_context_create`` has been called, or is not exported.
+        shown: the buffer that was looked at last.
     """
 
     root: RootContext
@@ -46,6 +48,7 @@ class Context:
         self.config = config
         self.id = context_id
         self.created = False
+        self.shown: Buffer | bytes = EMPTY
         vm.contexts[context_id] = self
 
     @property
@@ -57,6 +60,15 @@ class Context:
     def label(self) -> str:
         """The filter's name in traces and logs."""
         return self.config.name
+
+    def because(self, status: Status, *why: Any) -> Status:
+        """The status, with the reason a reader of the trace is told: a text, or a function and its arguments."""
+        self.vm.guest.why = why[0] if len(why) == 1 else why
+        return status
+
+    def without_effect(self, *why: Any) -> None:
+        """The running hostcall will answer OK, and nothing comes of it; ``why`` as for `because`."""
+        self.vm.guest.why = why[0] if len(why) == 1 else why
 
     def declare(self, name: bytes, declared: Declared) -> None:
         """The guest declared a property."""
@@ -76,10 +88,14 @@ class Context:
         )
 
     def create(self) -> None:
-        """Announce the context to the guest, once."""
+        """Announce the context to the guest, once.
+
+        Envoy 1.40 counts it as created when the callback has returned and what it put off is done: a stream that is
+        closed in there is announced again before it is logged.
+        """
         if not self.created:
-            self.created = True
             self.vm.callback(self, "proxy_on_context_create", 0 if self.root is self else self.root.id)
+            self.created = True
 
     def delete(self) -> None:
         """The last call; the id is gone afterwards."""
@@ -107,13 +123,34 @@ class Context:
         """A header map to change, if it is there now."""
         return None
 
+    def why_no_map(self, kind: MapType, *, writing: bool) -> tuple[Any, ...]:
+        """Why a map cannot be read or written now, for a reader of the trace."""
+        if kind <= MapType.HTTP_RESPONSE_TRAILERS:
+            state = reasons.ROOT
+        else:
+            state = reasons.READ_ONLY if writing and self.map_for_reading(kind) is not None else reasons.ELSEWHERE
+        return reasons.map_not_there, kind, self.vm.running, state
+
     @property
     def absent_is_not_found(self) -> bool:
         """Whether a map that is not there answers NOT_FOUND (while logging) instead of BAD_ARGUMENT."""
         return False
 
     def buffer(self, kind: BufferType) -> BufferView:
-        """A buffer; ``None`` where there is none."""
+        """A buffer; ``None`` where there is none.
+
+        Envoy 1.40 has one view for a context's buffers, which the foreign function's arguments never set: they show
+        what was looked at last.
+        """
+        if kind is BufferType.FOREIGN_FUNCTION_ARGUMENTS:
+            return self.shown
+        view = self.buffer_now(kind)
+        if view is not None:
+            self.shown = view
+        return view
+
+    def buffer_now(self, kind: BufferType) -> BufferView:
+        """A buffer of one type; ``None`` where there is none."""
         if kind is BufferType.VM_CONFIGURATION:
             return self.vm.config.vm_configuration
         if kind is BufferType.PLUGIN_CONFIGURATION:
@@ -122,20 +159,27 @@ class Context:
             return self.root.answer.body if self.root.answer is not None else None
         if kind is BufferType.GRPC_CALL_MESSAGE:
             return self.root.grpc_message
-        if kind is BufferType.FOREIGN_FUNCTION_ARGUMENTS:
-            return self.root.call_data
         return EMPTY
 
     def send_local_response(
         self, status: int, details: bytes, body: bytes, headers: list[Pair], grpc_status: int
     ) -> None:
         """Answer the client instead of the upstream."""
+        self._no_stream("nobody is answered")
 
     def continue_stream(self, direction: str) -> None:
         """Resume a paused direction: ``request``, ``response``, ``downstream``."""
+        self._no_stream("nothing is resumed")
 
     def close_stream(self, direction: str) -> None:
         """Reset the stream or close the connection."""
+        self._no_stream("nothing is closed")
+
+    def _no_stream(self, what: str) -> None:
+        self.without_effect(
+            f"{what}: it was called on a context without such a stream; choose a stream's with "
+            "proxy_set_effective_context"
+        )
 
     def get_property(self, path: bytes) -> bytes | Status:
         """A property in its encoding."""
@@ -145,7 +189,7 @@ class Context:
 
     def set_property(self, path: bytes, value: bytes) -> Status:
         """Store a property with the stream; a context without one has nowhere to put it."""
-        return Status.NOT_FOUND
+        return self.because(Status.NOT_FOUND, "a root context has no stream to store a property with")
 
     @property
     def stream_info(self) -> Any:
@@ -172,7 +216,6 @@ class RootContext(Context):
         self.grpc_trailing_metadata: HeaderMap | None = None
         self.grpc_message: Buffer | bytes = EMPTY
         self.grpc_callouts: dict[int, GrpcPendingCallout] = {}
-        self.call_data: bytes = EMPTY
         self.expressions: Expressions | None = None
         self.status_code = 0
         self.status_message = b""
@@ -237,7 +280,7 @@ class RootContext(Context):
     def done(self) -> Status:
         """``proxy_done``: the guest is ready to be deleted."""
         if not self.done_pending:
-            return Status.NOT_FOUND
+            return self.because(Status.NOT_FOUND, "no proxy_on_done of this root context has returned 0 and waits")
         self.done_pending = False
         self.vm.defer(self.delete)
         return Status.OK

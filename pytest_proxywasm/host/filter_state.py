@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..abi.enums import Status
 from ..errors import NotEmulatedError
+from . import reasons
 
 if TYPE_CHECKING:
     from .context import Context
@@ -51,7 +52,8 @@ class FilterState(dict[bytes, Any]):
             if declared is not None:
                 self._declared[key] = declared
         elif key in self._declared and self._declared[key].readonly:
-            return Status.BAD_ARGUMENT
+            shown = path.decode("utf-8", "replace")
+            return context.because(Status.BAD_ARGUMENT, f"the property {shown!r} is declared read-only and has a value")
         self[key] = value
         return Status.OK
 
@@ -157,19 +159,27 @@ OBJECTS: dict[bytes, Callable[[bytes], Any] | None] = {
 """The objects this Envoy knows (it lists them when it starts) and how each is made of text; ``None``: not emulated."""
 
 
+def _no_object(name: str, known: tuple[str, ...]) -> str:
+    return f"Envoy has no filter state object {name!r}{reasons.nearest(name, known, 'it has')}"
+
+
 def set_object(context: Context, key: bytes, value: bytes) -> Status:
     """``set_envoy_filter_state``: NOT_FOUND for an unknown object or without a stream, BAD_ARGUMENT for a bad value."""
     if key not in OBJECTS:
-        return Status.NOT_FOUND
+        known = tuple(name.decode() for name in OBJECTS)
+        shown = key.decode("utf-8", "replace")
+        return context.because(Status.NOT_FOUND, _no_object, shown, known)
     make = OBJECTS[key]
     if make is None:
         raise NotEmulatedError(f"the mock host does not emulate the filter state object {key.decode()!r}")
     made = make(value)
     if made is INVALID:
-        return Status.BAD_ARGUMENT
+        return context.because(
+            Status.BAD_ARGUMENT, f"the value is none that the object {key.decode()!r} can be made of"
+        )
     stream = context.stream_info
     if stream is None:
-        return Status.NOT_FOUND
+        return context.because(Status.NOT_FOUND, "a root context has no stream to store an object with")
     if made is UNREADABLE:
         stream.filter_state.pop(key, None)
     else:

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..abi.enums import Status
+from ..errors import AbiError
 from . import protobuf
 from .filter_state import BYTES, PROTOBUF, Declared, set_object
 
 if TYPE_CHECKING:
     from .cel import Expressions
     from .context import Context
+
+MAX_UNCOMPRESSED = 64 << 20
+"""Bytes that this host uncompresses at most; Envoy has no limit of its own."""
 
 Function = Callable[["Context", bytes], "bytes | Status"]
 
@@ -31,10 +35,18 @@ def uncompress(context: Context, data: bytes) -> bytes | Status:
     """zlib; what follows the compressed data is ignored, bad or cut data is a SERIALIZATION_FAILURE."""
     stream = zlib.decompressobj()
     try:
-        out = stream.decompress(data) + stream.flush()
-    except zlib.error:
-        return Status.SERIALIZATION_FAILURE
-    return out if stream.eof else Status.SERIALIZATION_FAILURE
+        out = stream.decompress(data, MAX_UNCOMPRESSED)
+        if stream.unconsumed_tail and stream.decompress(stream.unconsumed_tail, 1):
+            raise AbiError(
+                f"the guest uncompresses {len(data)} bytes to more than {MAX_UNCOMPRESSED >> 20} MiB with the foreign "
+                "function uncompress, which has no limit: Envoy would look for so much memory in the process and in "
+                "the guest.\nCheck the data before, or uncompress it in the guest piece by piece."
+            )
+    except zlib.error as error:
+        return context.because(Status.SERIALIZATION_FAILURE, f"the data is no zlib stream: {error}")
+    if not stream.eof:
+        return context.because(Status.SERIALIZATION_FAILURE, "the zlib stream is cut off")
+    return out
 
 
 _DECLARE: protobuf.Fields = {
@@ -55,11 +67,12 @@ def declare_property(context: Context, arguments: bytes) -> bytes | Status:
     try:
         given = protobuf.read(arguments, _DECLARE)
     except ValueError:
-        return Status.BAD_ARGUMENT
+        return context.because(Status.BAD_ARGUMENT, "the arguments are no protobuf message of the kind it takes")
     current = context.vm.current or context
     name, kind = given.get(1, b""), given.get(3, BYTES)
     if name in current.declared:
-        return Status.BAD_ARGUMENT
+        shown = name.decode("utf-8", "replace")
+        return context.because(Status.BAD_ARGUMENT, f"the property {shown!r} is declared already")
     current.declare(
         name,
         Declared(readonly=bool(given.get(2)), kind=kind if kind <= PROTOBUF else BYTES, schema=given.get(4, b"")),
@@ -72,7 +85,7 @@ def set_envoy_filter_state(context: Context, arguments: bytes) -> bytes | Status
     try:
         given = protobuf.read(arguments, {1: protobuf.TEXT, 2: protobuf.TEXT, 3: protobuf.NUMBER})
     except ValueError:
-        return Status.BAD_ARGUMENT
+        return context.because(Status.BAD_ARGUMENT, "the arguments are no protobuf message of the kind it takes")
     return set_object(context, given.get(1, b""), given.get(2, b""))
 
 
@@ -87,10 +100,10 @@ def verify_signature(context: Context, arguments: bytes) -> bytes | Status:
     try:
         given = protobuf.read(arguments, wanted)
     except ValueError:
-        return Status.BAD_ARGUMENT
+        return context.because(Status.BAD_ARGUMENT, "the arguments are no protobuf message of the kind it takes")
     der, pem = given.get(2, b""), given.get(5, b"")
     if bool(der) == bool(pem):
-        return Status.BAD_ARGUMENT
+        return context.because(Status.BAD_ARGUMENT, "give the key either as DER or as PEM, not both and not neither")
     from .signatures import verify
 
     error = verify(given.get(1, b"").decode(), der, pem, given.get(3, b""), given.get(4, b""))
@@ -103,10 +116,10 @@ def sign(context: Context, arguments: bytes) -> bytes | Status:
     try:
         given = protobuf.read(arguments, wanted)
     except ValueError:
-        return Status.BAD_ARGUMENT
+        return context.because(Status.BAD_ARGUMENT, "the arguments are no protobuf message of the kind it takes")
     der, pem = given.get(2, b""), given.get(4, b"")
     if bool(der) == bool(pem):
-        return Status.BAD_ARGUMENT
+        return context.because(Status.BAD_ARGUMENT, "give the key either as DER or as PEM, not both and not neither")
     from .signatures import sign as make
 
     signature, error = make(given.get(1, b"").decode(), der, pem, given.get(3, b""))
@@ -130,7 +143,9 @@ def _token(arguments: bytes) -> int | None:
 def expr_create(context: Context, arguments: bytes) -> bytes | Status:
     """Compile a CEL expression; its token as u32, or BAD_ARGUMENT."""
     token = _expressions(context).create(arguments)
-    return Status.BAD_ARGUMENT if token is None else struct.pack("<I", token)
+    if token is None:
+        return context.because(Status.BAD_ARGUMENT, "the expression does not compile")
+    return struct.pack("<I", token)
 
 
 def expr_evaluate(context: Context, arguments: bytes) -> bytes | Status:
@@ -140,7 +155,7 @@ def expr_evaluate(context: Context, arguments: bytes) -> bytes | Status:
     """
     token = _token(arguments)
     if token is None:
-        return Status.BAD_ARGUMENT
+        return context.because(Status.BAD_ARGUMENT, "the argument is no token: 4 bytes, as expr_create gave it")
     return _expressions(context).evaluate(context.vm.current or context, token)
 
 
@@ -148,7 +163,7 @@ def expr_delete(context: Context, arguments: bytes) -> bytes | Status:
     """Forget an expression; OK also for an unknown token."""
     token = _token(arguments)
     if token is None:
-        return Status.BAD_ARGUMENT
+        return context.because(Status.BAD_ARGUMENT, "the argument is no token: 4 bytes, as expr_create gave it")
     _expressions(context).delete(token)
     return Status.OK
 

@@ -13,6 +13,7 @@ from ..abi.enums import Status
 from ..errors import UsageError
 from ..headers import Headers, HeadersLike, Text, to_bytes, to_text
 from ..model import Callout, ConnectionRefused, GrpcResponse, NoHosts, Response
+from . import reasons
 from .grpc_delivery import CALL, STREAM, UNAVAILABLE, GrpcDelivery, defer_close
 from .grpc_script import Script
 from .grpc_service import GrpcService, no_service, request_headers
@@ -49,7 +50,7 @@ class GrpcPendingCallout(GrpcDelivery):
         headers = Headers(metadata)
         self._check_open()
         if self._started:
-            raise UsageError(f"{self._name} has got its initial metadata before")
+            raise UsageError(f"{self.name} has got its initial metadata before")
         self._outside(lambda: self._begin(headers))
 
     def send(self, message: Text) -> None:
@@ -67,7 +68,7 @@ class GrpcPendingCallout(GrpcDelivery):
     def respond(self, answer: GrpcResponse | Response) -> None:
         """The cluster answers all at once; a `Response` is the answer of a server that does not speak gRPC."""
         if not isinstance(answer, (GrpcResponse, Response)):
-            raise UsageError(f"{self._name} is answered with a pw.GrpcResponse or a pw.Response, not with {answer!r}")
+            raise UsageError(f"{self.name} is answered with a pw.GrpcResponse or a pw.Response, not with {answer!r}")
         self._check_open()
         self._outside(lambda: self.settle(answer))
 
@@ -75,7 +76,7 @@ class GrpcPendingCallout(GrpcDelivery):
         """The timeout the filter gave is over; streams have none."""
         self._check_open()
         if self.callout.kind == STREAM:
-            raise UsageError(f"{self._name} has no timeout; use .reset() or .finish(status=4)")
+            raise UsageError(f"{self.name} has no timeout; use .reset() or .finish(status=4)")
         self._outside(self._time_out)
 
     def reset(self, after_headers: bool = False) -> None:
@@ -87,22 +88,25 @@ class GrpcPendingCallout(GrpcDelivery):
         """Nobody listens at the cluster."""
         self._check_open()
         if self._started:
-            raise UsageError(f"{self._name} has been answered already; it cannot be refused any more")
+            raise UsageError(f"{self.name} has been answered already; it cannot be refused any more")
         self._outside(self._refuse)
 
     def __repr__(self) -> str:
         return f"<GrpcPendingCallout {self.callout.id}: {self.callout.path} to cluster {self.callout.cluster!r}>"
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """What it is, for messages."""
         what = "gRPC call" if self.callout.kind == CALL else "gRPC stream"
         return f"{what} {self.callout.id} ({self.callout.path})"
 
     def _check_open(self) -> None:
         if self._cancelled:
-            raise UsageError(f"{self._name} is gone: the filter cancelled it, or its VM was replaced")
+            raise UsageError(f"{self.name} is gone: the filter cancelled it, or its VM was replaced")
         if self._over:
-            raise UsageError(f"{self._name} is over: {self.callout.outcome!r}")
+            raise UsageError(f"{self.name} is over: {self.callout.outcome!r}")
+        if self not in self._root.proxy.pending_callouts:
+            raise UsageError(f"{self.name} is gone: its host was restored to a checkpoint from before it was made")
 
     def _outside(self, action: Callable[[], None]) -> None:
         """Do it now, or as soon as no guest is running: callbacks never come inside another one."""
@@ -212,7 +216,7 @@ class GrpcPendingCallout(GrpcDelivery):
         """Send what a script yielded."""
         if isinstance(item, Headers):
             if self._started:
-                raise UsageError(f"{self._name} has got its initial metadata before: {item!r}")
+                raise UsageError(f"{self.name} has got its initial metadata before: {item!r}")
             self._begin(item)
         elif isinstance(item, (bytes, str)):
             self._message(to_bytes(item))
@@ -246,12 +250,13 @@ def grpc_start(
         raise proxy.crash(no_service(f"proxy_{kind}", raw_service), callback=vm.running)
     name = to_text(service.cluster)
     cluster = proxy.clusters.get(name)
+    no_cluster = reasons.no_cluster, name, tuple(proxy.clusters), "pw.GrpcResponse()"
     if cluster is None and service.named:
-        return Status.PARSE_FAILURE
+        return context.because(Status.PARSE_FAILURE, *no_cluster)
     call_id = vm.new_call_id(kind)
     if cluster is None:
         defer_close(root, call_id, UNAVAILABLE, b"Cluster not available")
-        return Status.INTERNAL_FAILURE
+        return context.because(Status.INTERNAL_FAILURE, *no_cluster)
     if vm.scratch and not isinstance(cluster.handler, NoHosts):
         return call_id
     headers = request_headers(service, b"/" + service_name + b"/" + method_name, metadata, timeout_ms)
@@ -279,7 +284,8 @@ def grpc_start(
         handler = cluster.resolve(handler, callout)
     if isinstance(handler, NoHosts):
         pending.no_hosts()
-        return Status.INTERNAL_FAILURE
+        return context.because(Status.INTERNAL_FAILURE, reasons.no_hosts, name)
+    pending.by_hand = handler is None
     if handler is not None:
         pending.start(cluster, handler)
     return call_id
@@ -288,5 +294,8 @@ def grpc_start(
 def find(root: RootContext, call_id: int, kinds: tuple[str, ...]) -> GrpcPendingCallout | Status:
     """A call or stream by its id: BAD_ARGUMENT for an id of another kind, NOT_FOUND for one that is gone."""
     if KINDS.get(call_id & 3) not in kinds:
-        return Status.BAD_ARGUMENT
-    return root.grpc_callouts.get(call_id, Status.NOT_FOUND)
+        return root.because(Status.BAD_ARGUMENT, reasons.bad_grpc_id, call_id, tuple(root.grpc_callouts))
+    found = root.grpc_callouts.get(call_id)
+    if found is None:
+        return root.because(Status.NOT_FOUND, reasons.bad_grpc_id, call_id, tuple(root.grpc_callouts))
+    return found

@@ -45,12 +45,14 @@ class GrpcDelivery:
         callout: what was called; ``callout.messages`` are the messages the filter has sent so far.
         closed: the filter has closed its side; a call's is closed from the start.
         local_closed: it did so with ``proxy_grpc_close``.
+        by_hand: the cluster has no answer to it, so that only the test can give one.
     """
 
     def __init__(self, callout: Callout, root: RootContext) -> None:
         self.callout = callout
         self.closed = False
         self.local_closed = False
+        self.by_hand = False
         self._root = root
         self._timer: Timer | None = None
         self._script: Script | None = None

@@ -31,6 +31,16 @@ class Script:
         self._begun = self._ended = False
         self._steps = 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether it will not run again."""
+        return self._ended
+
+    @property
+    def what(self) -> str:
+        """What it answers."""
+        return self._pending.name
+
     def receive(self, message: bytes | None) -> None:
         """The filter has sent a message, or closed its side (``None``)."""
         self._inbox.append(message)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..abi.codec import encode_pairs, split_path
 from ..abi.enums import Status
 from ..headers import to_number, to_text
-from . import protobuf
+from . import protobuf, reasons
 from .filter_state import PREFIX
 from .headermap import HeaderMap
 
@@ -86,23 +86,43 @@ def lookup(context: Context, path: bytes) -> bytes | Status:
     """What ``proxy_get_property`` answers."""
     parts = split_path(path)
     if not parts:
-        return Status.SERIALIZATION_FAILURE
+        return context.because(Status.SERIALIZATION_FAILURE, reasons.property_group, parts, ())
     overrides = context.proxy.overrides
     if overrides and tuple(parts) in overrides:
         return encode(overrides[tuple(parts)])
     value = _top(context, parts[0])
-    for part in parts[1:]:
+    inside: Any = _top_names(context)
+    for at, part in enumerate(parts[1:]):
         if isinstance(value, Missing):
-            return Status.NOT_FOUND
-        value = _enter(value, to_text(part))
+            return _leads_nowhere(context, parts, at, inside)
+        inside, value = value, _enter(value, to_text(part))
     if isinstance(value, Missing):
-        return Status.NOT_FOUND
+        return _leads_nowhere(context, parts, len(parts) - 1, inside)
     if isinstance(value, HeaderAttributes) and (name := value.invalid_name) is not None:
         raise context.proxy.crash(
             f"filter {context.label!r} read all headers as one property, and one of them is called {to_text(name)!r}, "
             "which is no header name. A real Envoy process crashes there.",
         )
-    return encode(value() if callable(value) else value)
+    encoded = encode(value() if callable(value) else value)
+    if isinstance(encoded, Status):
+        names = tuple(map(str, value)) if isinstance(value, Mapping) else ()
+        context.because(encoded, reasons.property_group, parts, names)
+    return encoded
+
+
+def _top_names(context: Context) -> tuple[str, ...]:
+    streams = () if context.stream_info is None else (name.decode() for name in _STREAM)
+    return ("plugin_name", "plugin_root_id", "plugin_vm_id", "xds", *streams)
+
+
+def _leads_nowhere(context: Context, parts: list[bytes], at: int, inside: Any) -> Status:
+    if context.stream_info is None and parts[0] in _STREAM:
+        shown = to_text(b".".join(parts))
+        return context.because(Status.NOT_FOUND, f"the property {shown!r} belongs to a stream; a root context has none")
+    if callable(inside):
+        inside = inside()
+    names = tuple(map(str, inside)) if isinstance(inside, (Mapping, tuple)) else ()
+    return context.because(Status.NOT_FOUND, reasons.no_property, parts, at, names, context.vm.running)
 
 
 def attribute(context: Context, name: str) -> Any:

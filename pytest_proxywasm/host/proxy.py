@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from .shared import Metrics, Queues, SharedData
 
 if TYPE_CHECKING:
     from ..abi.enums import Status
+    from ..trace import Callback
     from .callouts import Cluster, PendingCallout
     from .grpc import GrpcPendingCallout
     from .vm import Vm
@@ -32,6 +32,7 @@ class Proxy:
     Attributes:
         tracing: whether events are kept.
         failures: errors of guests that nobody has been told of yet.
+        watcher: looks at each callback that has returned, for tests that want no surprises.
         crashed: set once something happened that kills an Envoy process.
     """
 
@@ -60,9 +61,10 @@ class Proxy:
         self.envoy_headers = True
         self.failures: list[FilterError] = []
         self.on_test_acted: Callable[[], None] | None = None
+        self.watcher: Callable[[Vm, Callback], None] | None = None
         self.crashed: EnvoyCrashError | None = None
-        self._request_ids = itertools.count(1)
-        self._connection_ids = itertools.count(1)
+        self._requests = 0
+        self._connections = 0
 
     def log(self, level: LogLevel, message: bytes, context_id: int, filter_name: str) -> None:
         """A guest logged."""
@@ -79,11 +81,13 @@ class Proxy:
 
     def next_request_id(self) -> bytes:
         """The id of the n-th request: ``00000000-0000-4000-8000-`` and n in twelve digits."""
-        return b"00000000-0000-4000-8000-%012d" % next(self._request_ids)
+        self._requests += 1
+        return b"00000000-0000-4000-8000-%012d" % self._requests
 
     def next_connection_id(self) -> int:
         """Connections count from 1."""
-        return next(self._connection_ids)
+        self._connections += 1
+        return self._connections
 
     def report(self, error: FilterError) -> None:
         """A guest failed; whoever drives the host is told when it has done what a proxy does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ..abi.enums import MetricType, Status
@@ -115,6 +115,9 @@ class MetricIds:
     def __init__(self) -> None:
         self._next = {kind: 4 + int(kind) for kind in MetricType}
         self._stats: dict[int, Stat] = {}
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._stats)
 
     def add(self, stat: Stat) -> int:
         """A new id, even of a metric that has one."""

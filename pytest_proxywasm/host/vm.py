@@ -14,7 +14,7 @@ from ..abi.callbacks import CALLBACKS
 from ..abi.module import Interface
 from ..errors import FilterError, GuestTrap
 from ..model import Action
-from ..trace import Arguments, Callback
+from ..trace import Arguments, Callback, Why
 from ..trace.text import callback_line
 from .plugin import PluginConfig
 from .shared import MetricIds
@@ -33,6 +33,11 @@ class GuestRunner(Protocol):
     """A started guest, as the host sees it."""
 
     callback: Callback | None
+    why: Why | None
+
+    @property
+    def unsaved(self) -> str:
+        """What of its state cannot be saved; "" if all can."""
 
     def call(self, name: str, *args: int) -> int | None:
         """Call an export; raises a `FilterError` when the guest traps."""
@@ -98,6 +103,11 @@ class Vm:
         self._calls[kind] += 1
         return 4 * self._calls[kind] + ("http", "grpc_call", "grpc_stream").index(kind)
 
+    @property
+    def has_called_out(self) -> bool:
+        """Whether the guest has made any call to another service."""
+        return any(self._calls.values())
+
     def has(self, name: str) -> bool:
         """Whether the guest exports a callback, and may be called there."""
         allowed = self.config.capabilities
@@ -162,6 +172,8 @@ class Vm:
                 raise self._endless(event)
             value = guest.call(event.name, *args)
             event.finished = True
+            if proxy.watcher is not None:
+                proxy.watcher(self, event)
             return value
         except FilterError as error:
             if error.callback is None:

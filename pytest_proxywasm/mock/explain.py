@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 
 from ..engine import Limits, Trap
+from ..errors import FilterError
 from ..headers import to_text
 from ..host.http.stream import HttpStreamCore
 from ..host.proxy import Proxy
 from ..host.vm import Vm
 from ..model import LogLevel
-from ..trace import Callback
-from ..trace.text import callback_line, hostcall_line
+from ..trace import Callback, Hostcall, WasiCall
+from ..trace.text import callback_line, hostcall_lines
 
 _KINDS = {
     "unreachable": "it ran into `unreachable` (a panic or an abort, as a rule)",
@@ -25,6 +26,7 @@ _KINDS = {
     "bad_conversion_to_integer": "it converted a float that is no integer",
     "restricted_callback": "it made a hostcall that is not allowed there",
 }
+_CALLOUTS = ("proxy_http_call", "proxy_grpc_call", "proxy_grpc_stream")
 
 
 def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limits: Limits) -> str:
@@ -48,12 +50,14 @@ def explain_trap(trap: Trap, callback: str, event: Callback | None, vm: Vm, limi
         lines += _backtrace(trap)
     if event is not None:
         lines += ["", f"during: {callback_line(event)}"]
-        made = [call for call in event.hostcalls if not (stderr and call.name == "fd_write")]
+        # A runtime's own WASI calls, such as those of a scheduler, say nothing of the filter.
+        shown = {"fd_write"} if not stderr else set()
+        made = [call for call in event.hostcalls if not isinstance(call, WasiCall) or call.name in shown]
         calls = made[-5:]
         if calls:
             more = len(made) - len(calls)
             lines.append(f"hostcalls just before{f' (after {more} others)' if more else ''}:")
-            lines += [f"    {hostcall_line(call)}" for call in calls]
+            lines += [f"    {line}" for call in calls for line in hostcall_lines(call)]
         else:
             lines.append("it had made no hostcall in this callback")
     hint = _hint(trap, event, vm)
@@ -125,6 +129,7 @@ def explain_stall(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[s
             "seconds"
         ]
     waiting = proxy.pending_callouts
+    refused = _refused_callout(core, callback)
     if waiting:
         lines = [f"{what} stalled: {callback or 'nothing'} paused it, and a callout waits for an answer"]
         lines += ["", "callouts without an answer:"]
@@ -136,10 +141,51 @@ def explain_stall(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[s
             f'Give the cluster an answer: host.cluster("{callout.cluster}", {answer}),',
             f"or drive the stream by hand: host.stream(), then host.pending_callouts[0].respond({answer}).",
         ]
+    elif refused is not None:
+        lines[0] += f":\nits {refused.name} had answered {refused.status.name}, so no answer will come"
+        lines += ["", *(f"    {line}" for line in hostcall_lines(refused))]
+        return "\n".join(lines), callback
     elif callback is not None:
         lines += [
             "",
             "In Envoy this request hangs until a timeout. Either the filter forgets to resume (proxy_continue_stream, "
             "or Continue at the end of the body), or it waits for something this test does not provide.",
         ]
+    lines += _before_the_stall(core, callback)
     return "\n".join(lines), callback
+
+
+def _refused_callout(core: HttpStreamCore, callback: str | None) -> Hostcall | None:
+    """The callout the pausing callback wanted to make and could not, if there is one."""
+    calls = [
+        call
+        for event in core.exchange.trace.callbacks(callback)
+        for call in event.hostcalls
+        if call.name in _CALLOUTS and call.reason
+    ]
+    return calls[-1] if calls else None
+
+
+def _before_the_stall(core: HttpStreamCore, callback: str | None) -> list[str]:
+    """What the callback that paused did, and what went wrong in the exchange before: the likely cause."""
+    trace = core.exchange.trace
+    lines: list[str] = []
+    failed = [call for call in trace.hostcalls() if call.reason]
+    if failed:
+        lines += ["", "hostcalls that failed or had no effect before:"]
+        lines += [f"    {line}" for call in failed[:5] for line in hostcall_lines(call)]
+    event = next((event for event in reversed(trace) if event.name == callback), None)
+    if event is not None:
+        calls = [call for call in event.hostcalls if call not in failed][-3:]
+        lines += ["", f"it paused in: {callback_line(event)}"]
+        lines += [f"    {line}" for call in calls for line in hostcall_lines(call)]
+    return lines
+
+
+def with_later(failures: list[FilterError]) -> FilterError:
+    """The first failure; if others came after it, its message names them."""
+    first, *later = failures
+    if later:
+        told = [f"    {str(error).splitlines()[0]}" for error in later[:5]]
+        first.args = ("\n".join([str(first), "", "and after it:", *told]), *first.args[1:])
+    return first

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.enums import Status
-from ..engine import Instance, Limits, Trap
+from ..engine import Instance, Limits, State, Trap
 from ..errors import GuestBudgetExceeded, GuestTrap
 from ..host.context import Context
 from ..host.vm import Vm
 from ..model import LogLevel
-from ..trace import Arguments, Callback
+from ..trace import Arguments, Callback, Why
 from .explain import explain_trap
 from .loader import LoadedGuest
 
@@ -26,6 +26,7 @@ class MockGuest:
     Attributes:
         memory: the guest's memory, perhaps shorter than it is by now (see `renew`).
         callback: the running callback, for the trace; ``None`` when nothing is traced.
+        why: what the host layer says about the status of the hostcall that runs.
         gate: ``"start"`` or ``"allocator"`` while only few hostcalls are allowed.
         dearest_call: function calls and loop rounds of the most expensive call so far, while `measuring`.
     """
@@ -33,9 +34,12 @@ class MockGuest:
     measuring: ClassVar[bool] = False
     """Whether guests note what their calls cost, which takes time itself."""
 
+    KEPT = ("memory", "instance", "_functions", "_allocator")
+
     def __init__(self, vm: Vm, loaded: LoadedGuest, limits: Limits) -> None:
         self.vm = vm
         self.callback: Callback | None = None
+        self.why: Why | None = None
         self.gate: str | None = "start"
         self.dearest_call = 0
         self.memory = memoryview(b"")
@@ -44,12 +48,12 @@ class MockGuest:
         self._loaded = loaded
         self._functions: dict[str, Callable[..., int | None]] = {}
         self._allocator: Callable[..., int | None] | None = None
+        self._trapped = False
 
     def instantiate(self) -> None:
         """Make the instance, which runs the module's start section."""
-        instance = self.instance = self._loaded.linked.instantiate(self, self._limits)
-        self.memory = instance.memory
-        self._allocator = instance.function(self._loaded.interface.allocator)
+        instance = self._loaded.linked.instantiate(self, self._limits)
+        self._have(instance)
         event = Callback("(start section)", Arguments(), 0, self.vm.config.name, self.vm.worker)
         self.callback = event if self.vm.proxy.tracing else None
         try:
@@ -61,6 +65,37 @@ class MockGuest:
             self.callback = None
             if event.hostcalls:
                 self.vm.proxy.trace.add(event)
+
+    def _have(self, instance: Instance) -> None:
+        self.instance = instance
+        self.memory = instance.memory
+        self._functions = {}
+        self._allocator = instance.function(self._loaded.interface.allocator)
+
+    # Its state (see `Keeper`): the instance's.
+
+    @property
+    def unsaved(self) -> str:
+        """What of a guest's state cannot be saved; "" if all can."""
+        return self._loaded.module.unsaved
+
+    def keep(self) -> State | None:
+        """Memory and globals."""
+        return self.instance.save() if self.instance is not None else None
+
+    def put_back(self, kept: State | None) -> None:
+        """Memory and globals as they were; the instance may be another."""
+        self.close()
+        self.revive(kept)
+
+    def revive(self, kept: State | None) -> None:
+        """An instance with this memory and these globals."""
+        self.memory = memoryview(b"")
+        self.instance = None
+        self._functions = {}
+        self._allocator = None
+        if kept is not None:
+            self._have(self._loaded.revival.take(kept, self, self._limits))
 
     # For the host layer.
 
@@ -79,11 +114,20 @@ class MockGuest:
 
     def close(self) -> None:
         """Free the instance."""
-        if self.instance is not None:
-            self.instance.close()
+        instance = self.instance
+        if instance is None:
+            return
+        if self._trapped or not instance.at_rest:
+            instance.close()
             self.memory = memoryview(b"")
+            return
+        self.instance = self._allocator = None
+        self._functions = {}
+        self.memory = memoryview(b"")
+        self._loaded.revival.give(instance, self._limits)
 
     def _error(self, trap: Trap, callback: str) -> GuestTrap:
+        self._trapped = True
         kind = GuestBudgetExceeded if trap.kind == "budget" else GuestTrap
         message = explain_trap(trap, callback, self.callback, self.vm, self._limits)
         return kind(message, callback=callback, kind=trap.kind, frames=trap.frames)
@@ -124,6 +168,17 @@ class MockGuest:
             "the clock and a few WASI functions. Envoy traps the guest there.\n"
             "Move the call to proxy_on_vm_start, proxy_on_configure or a later callback.",
             kind="restricted_callback",
+        )
+
+    def unchecked_block(self, size: int) -> BaseException:
+        """Envoy 1.40 writes the result of a foreign function to address 0 of the process."""
+        where = self.callback.name if self.callback is not None else None
+        return self.vm.proxy.crash(
+            f"the guest's allocator gave no memory for the {size} bytes that a foreign function returns"
+            + (f" (in {where})" if where else "")
+            + ". A real Envoy process crashes there (segmentation fault).\n"
+            "Keep memory free for results, or pass null pointers where the result is not wanted.",
+            callback=where,
         )
 
     # For WASI.

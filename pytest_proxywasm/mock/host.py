@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..engine import BadModule, Engine, Limits
 from ..engine.interface import DEFAULT_BUDGET, DEFAULT_MAX_MEMORY
-from ..errors import FilterError, NotEmulatedError, StreamStalled, UsageError
+from ..errors import FilterError, StreamStalled, StrictError, UsageError
 from ..headers import HeadersLike, Text, to_bytes
 from ..host.callouts import Cluster, PendingCallout
 from ..host.clock import Clock
@@ -18,19 +18,24 @@ from ..host.grpc import GrpcPendingCallout
 from ..host.http.context import HttpContext
 from ..host.http.router import Routes
 from ..host.http.stream import HttpStreamCore
+from ..host.options import check_options, check_protocol, one_of
 from ..host.plugin import PluginConfig
 from ..host.proxy import Proxy
+from ..host.state import Captured, capture
 from ..host.tcp.stream import TcpStreamCore
 from ..model import Callout, Exchange, GuestLog, LogLevel, Request, Response, Upstream
 from ..plans import ExchangePlan, Schedule, TcpPlan
 from ..trace import Trace
-from .configs import check_options, check_protocol, code_of, one_of, plugin_config
-from .explain import explain_stall
+from ..trace.search import Step
+from .checkpoint import Checkpoint, restore_checkpoint, take_checkpoint
+from .configs import plugin_config
+from .explain import explain_stall, with_later
 from .injection import Injector
-from .loader import loader_of
+from .loader import load_guests
 from .plans import Run, run_plan
 from .plugins import Worker, start_like_envoy
 from .stream import HttpStream, answer_with, feed_request
+from .strict import Strict, Watcher
 from .tcp import TcpStream
 from .views import MetricsView, PropertiesView, QueuesView, SharedDataView, VmView
 
@@ -66,14 +71,15 @@ class MockHost:
         routes: Sequence[dict[str, Any]] | None = None,
         buffer_limit: int = 1 << 20,
         on_trap: str = "raise",
-        strict: bool = False,
+        strict: bool | str | Iterable[str] | Strict = False,
         trace: bool = True,
         seed: int = 0,
         guest_budget: int = DEFAULT_BUDGET,
         max_memory: int = DEFAULT_MAX_MEMORY,
         on_log: Callable[[GuestLog], None] | None = None,
+        started: Captured | None = None,
     ) -> None:
-        check_options(filters, services, protocol, starts, on_trap, strict, workers, upstream, routes)
+        check_options(filters, services, protocol, starts, on_trap, workers, upstream, routes)
         self._made_with: dict[str, Any] = {
             "engine": engine,
             "protocol": protocol,
@@ -102,23 +108,27 @@ class MockHost:
         self._streams: list[HttpStreamCore] = []
         self._connections: list[TcpStreamCore] = []
         self._next_worker = 0
+        self._steps = 0
+        """How many requests and steps of streams are going on: more than none only inside of handlers."""
         self._starts_at: dict[int, tuple[int, int, int]] = {}
+        self._configs = [plugin_config(one) for one in filters]
+        self._services = [plugin_config(one) for one in services]
+        if started is not None:
+            self._resume(started, on_log)
+            self._declare(clusters)
+            return
         proxy = self._proxy = Proxy(seed=seed, tracing=trace, buffer_limit=buffer_limit)
-        proxy.on_log = on_log
-        proxy.on_test_acted = self._tell_test
+        self._adopt(proxy, on_log)
+        chosen = Strict.of(strict)
+        if chosen is not None and not trace:
+            raise UsageError("strict= looks at the trace, so it needs trace=True (the default)")
+        self._watcher = proxy.watcher = Watcher(chosen) if chosen is not None else None
         proxy.clock.after_advance = proxy.test_acted
         proxy.envoy_headers = envoy_headers
         proxy.node = dict(node or {})
-        for name, handler in (clusters or {}).items():
-            self.cluster(name, handler)
-        loader = loader_of(engine)
-        guests = {}
-        for one in (*filters, *services):
-            if code_of(one) not in guests:
-                guests[code_of(one)] = loader.load(one.wasm_bytes(), one.sha256, one.allowed_capabilities)
-        self._configs = [plugin_config(one) for one in filters]
-        self._services = [plugin_config(one) for one in services]
+        self._declare(clusters)
         proxy.trace.labelled = len(self._configs) + len(self._services) > 1 or workers > 1
+        guests = load_guests((*filters, *services), engine)
         limits = Limits(max_memory=max_memory, budget=guest_budget)
         self._main = Worker(proxy, -1, guests, limits)
         self._workers = [Worker(proxy, index, guests, limits) for index in range(workers)]
@@ -138,6 +148,42 @@ class MockHost:
         except BaseException:
             self._abandon()
             raise
+
+    def _resume(self, started: Captured, on_log: Callable[[GuestLog], None] | None) -> None:
+        """Be as after the start that was captured, as far as a start leaves anything behind."""
+        self._proxy, self._main, self._workers = started.copies()
+        try:
+            self._adopt(self._proxy, on_log)
+            watcher = self._proxy.watcher
+            self._watcher = watcher if isinstance(watcher, Watcher) else None
+            if on_log is not None:
+                for log in self._proxy.logs:
+                    on_log(log)
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _adopt(self, proxy: Proxy, on_log: Callable[[GuestLog], None] | None) -> None:
+        proxy.on_log = on_log
+        proxy.on_test_acted = self._tell_test
+
+    def capture_start(self) -> Captured | None:
+        """What this host, which has just been started, gives to others that start in the same way.
+
+        ``None`` when the start has left behind what cannot be given to another: callouts, or what cannot be saved.
+        """
+        proxy = self._proxy
+        busy = proxy.pending_callouts or proxy.callouts.mark() or len(proxy.logs) < proxy.logs.mark()
+        vms = [vm for worker in (self._main, *self._workers) for vm in worker.vms.values()]
+        if busy or any(vm.has_called_out or vm.guest.unsaved for vm in vms):
+            return None
+        kept = proxy.on_log, proxy.on_test_acted, proxy.clusters
+        proxy.on_log, proxy.on_test_acted, proxy.clusters = None, None, {}
+        try:
+            captured = capture(proxy, self._main, self._workers)
+        finally:
+            proxy.on_log, proxy.on_test_acted, proxy.clusters = kept
+        return None if captured.uncopied else captured
 
     # What tests do.
 
@@ -184,11 +230,13 @@ class MockHost:
             plan = ExchangePlan(request=request, upstream=chosen, http_version=http_version)
             self.runs.append(Run(plan, (core.exchange,)))
         core.on_upstream_complete = lambda: answer_with(core, chosen, core.sync)
+        self._steps += 1
         try:
             PropertiesView(self._proxy).update(properties or {})
             feed_request(core, request)
             self._run(core, timeout)
         finally:
+            self._steps -= 1
             overrides.clear()
             overrides.update(kept)
             exchange = self._sync(core)
@@ -265,13 +313,33 @@ class MockHost:
         result: Exchange | list[Exchange] | TcpStream = run_plan(self, plan, timeout)
         return result
 
-    def checkpoint(self) -> Any:
-        """Remember guest memory, globals and host state."""
-        raise NotEmulatedError("checkpoint(): the mock host cannot save and restore its state yet")
+    def checkpoint(self) -> Checkpoint:
+        """Remember everything: guest memory and globals, and what the host knows; for `restore`.
 
-    def restore(self, checkpoint: Any) -> None:
-        """Go back to a checkpoint."""
-        raise NotEmulatedError("restore(): the mock host cannot save and restore its state yet")
+        Raises:
+            UsageError: a callback is running, a stream is open, a gRPC call is answered by a generator, or a guest has
+                state that cannot be saved.
+        """
+        self._check_usable()
+        return take_checkpoint(self)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Be as at a checkpoint of this host; as often as wanted.
+
+        Guests, contexts and their ids, clock, ticks, pending callouts, shared data, queues, metrics, properties, logs,
+        trace, exchanges, clusters and injections are as they were. Streams that were opened since then are gone,
+        without another callback. What a handler of the test remembers is the test's.
+
+        Raises:
+            UsageError: it is of another host, or a callback is running.
+        """
+        if self.closed:
+            raise UsageError("this host is closed")
+        restore_checkpoint(self, checkpoint)
+
+    def _declare(self, clusters: Mapping[str, Any] | None) -> None:
+        for name, handler in (clusters or {}).items():
+            self.cluster(name, handler)
 
     def sibling(self, **changes: Any) -> MockHost:
         """A new host, started like this one with some options changed; clusters, functions and properties as now."""
@@ -312,6 +380,16 @@ class MockHost:
             self._proxy.injector = Injector()
         assert isinstance(self._proxy.injector, Injector)
         self._proxy.injector.add(hostcall, status, times, when)
+
+    def allow(self, *steps: Step) -> None:
+        """Let these happen although ``strict=`` forbids them: steps as of ``trace.contains``.
+
+        Raises:
+            UsageError: the host is not strict.
+        """
+        if self._watcher is None:
+            raise UsageError("host.allow() is for strict hosts: proxywasm.host(..., strict=True)")
+        self._watcher.allow(steps)
 
     def restart(self) -> None:
         """New VMs everywhere, as after a crash; shared data, queues and metrics stay."""
@@ -409,6 +487,9 @@ class MockHost:
                 for worker in (*self._workers, self._main):
                     worker.finish()
                 self._take_failures()
+            unanswered = self._watcher.unanswered(self._proxy) if self._watcher is not None else None
+            if unanswered is not None:
+                raise unanswered
         finally:
             self._free()
 
@@ -511,28 +592,33 @@ class MockHost:
         """Whether a filter holds the stream and has made a callout that only the test can answer."""
         if core.request.held_by is None and core.response.held_by is None:
             return False
-        clusters, mine = self._proxy.clusters, {context.id for context in core.contexts}
-        return any(
-            pending.callout.context_id in mine and clusters[pending.callout.cluster].handler is None
-            for pending in self._proxy.pending_callouts
-        )
+        mine = {context.id for context in core.contexts}
+        return any(pending.by_hand and pending.callout.context_id in mine for pending in self._proxy.pending_callouts)
 
     def _pump(self) -> None:
         clock = self._proxy.clock
         while clock.step(clock.now_ns):
             pass
 
-    def _check_usable(self) -> None:
+    def _check_usable(self, stream: HttpStreamCore | TcpStreamCore | None = None) -> None:
         if self.closed:
             raise UsageError("this host is closed")
+        if stream is not None and stream.undone:
+            raise UsageError("this stream is gone: its host was restored to a checkpoint while it was open")
         if self._proxy.crashed is not None:
             raise self._proxy.crashed
 
     def _take_failures(self) -> list[FilterError]:
         failures, self._proxy.failures[:] = list(self._proxy.failures), []
-        if failures and self._on_trap == "raise":
-            raise failures[0]
+        if failures:
+            self._raise(failures)
         return failures
+
+    def _raise(self, failures: list[FilterError]) -> None:
+        """Raise what a test has to hear of: the first failure, or with ``on_trap="continue"`` the first strict one."""
+        heard = [error for error in failures if self._on_trap == "raise" or isinstance(error, StrictError)]
+        if heard:
+            raise with_later(heard)
 
     def _raise_failures(self, core: HttpStreamCore | None) -> None:
         failures = self._proxy.failures
@@ -541,13 +627,13 @@ class MockHost:
         mine = list(failures)
         failures.clear()
         if core is None:
-            raise mine[0]
+            raise with_later(mine)
         exchange = self._sync(core)
         for error in mine:
             error.exchange = exchange
-        if self._on_trap == "raise":
-            raise mine[0]
-        exchange.errors.extend(mine)
+        if self._on_trap == "continue":
+            exchange.errors.extend(mine)
+        self._raise(mine)
 
     def _tell_test(self) -> None:
         """Time moved, or a callout was answered: raise what went wrong; else the next step of a stream tells of it."""

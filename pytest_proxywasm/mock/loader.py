@@ -5,17 +5,23 @@ from __future__ import annotations
 import atexit
 import gc
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.binder import Bound, bind, bind_denied
 from ..abi.enums import ALL_VERSIONS, AbiVersion
-from ..abi.module import Interface, check_imports, describe
+from ..abi.module import Export, Import, Interface, check_imports, describe
 from ..abi.wasi import MODULES, WASI, bind_denied_wasi, bind_wasi
 from ..engine import BadModule, Engine, Linked, LinkError, Module
+from ..engine.state import Revival
 from ..errors import FilterStartError
 from ..host.hostcalls import HOSTCALLS
+from .configs import code_of
+
+if TYPE_CHECKING:
+    from ..filters import Filter
 
 Types = Mapping[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]]
 
@@ -32,6 +38,13 @@ def _offered(version: AbiVersion) -> Types:
 
 OFFERED: dict[AbiVersion, Types] = {version: _offered(version) for version in ALL_VERSIONS}
 """Every function a guest of a version may import, with its type."""
+
+
+def check(imports: Sequence[Import], exports: Sequence[Export]) -> Interface:
+    """What a guest offers; `FilterStartError` where Envoy refuses to load it, in its words."""
+    interface = describe(exports)
+    check_imports(imports, OFFERED[interface.version], interface.version, _VERSIONS)
+    return interface
 
 
 def _function(module: str, name: str, capabilities: frozenset[str] | None) -> Bound:
@@ -54,6 +67,8 @@ class LoadedGuest:
     module: Module
     interface: Interface
     linked: Linked
+    revival: Revival
+    """Makes instances in saved states."""
 
 
 class Loader:
@@ -71,13 +86,17 @@ class Loader:
             guest = self._guests[key] = self._load(wasm, capabilities)
         return guest
 
+    def close(self) -> None:
+        """Free the instances that wait for their next use."""
+        for guest in self._guests.values():
+            guest.revival.close()
+
     def _load(self, wasm: bytes, capabilities: frozenset[str] | None) -> LoadedGuest:
         try:
             module = self.engine.module(wasm)
         except BadModule as error:
-            raise FilterStartError(f"Failed to parse corrupted Wasm module: {error}") from error
-        interface = describe(module.exports)
-        check_imports(module.imports, OFFERED[interface.version], interface.version, _VERSIONS)
+            raise FilterStartError(f"Failed to parse corrupted Wasm module: {error}") from None
+        interface = check(module.imports, module.exports)
         functions = {
             (i.module, i.name): _function(i.module, i.name, capabilities)
             for i in module.imports
@@ -86,8 +105,8 @@ class Loader:
         try:
             linked = module.link(functions)
         except LinkError as error:
-            raise FilterStartError(f"Failed to load Wasm module: {error}") from error
-        return LoadedGuest(module, interface, linked)
+            raise FilterStartError(f"Failed to load Wasm module: {error}") from None
+        return LoadedGuest(module, interface, linked, Revival(linked))
 
 
 _LOADERS: weakref.WeakKeyDictionary[Engine, Loader] = weakref.WeakKeyDictionary()
@@ -95,6 +114,8 @@ _LOADERS: weakref.WeakKeyDictionary[Engine, Loader] = weakref.WeakKeyDictionary(
 
 def _release() -> None:
     """Free compiled guests while the engine's own modules are still whole, which they are not at the very end."""
+    for loader in list(_LOADERS.values()):
+        loader.close()
     _LOADERS.clear()
     gc.collect()
 
@@ -108,3 +129,13 @@ def loader_of(engine: Engine) -> Loader:
     if loader is None:
         loader = _LOADERS[engine] = Loader(engine)
     return loader
+
+
+def load_guests(filters: Iterable[Filter], engine: Engine) -> dict[str, LoadedGuest]:
+    """The guests of these filters, by what tells their code apart."""
+    loader = loader_of(engine)
+    guests: dict[str, LoadedGuest] = {}
+    for one in filters:
+        if code_of(one) not in guests:
+            guests[code_of(one)] = loader.load(one.wasm_bytes(), one.sha256, one.allowed_capabilities)
+    return guests

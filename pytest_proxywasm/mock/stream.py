@@ -10,7 +10,8 @@ from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..errors import UsageError
 from ..headers import Headers, HeadersLike, Text, to_bytes
 from ..host.callouts import response_entries
-from ..host.headermap import HeaderMap, Pair
+from ..host.headermap import HeaderMap
+from ..host.http.codec import request_map
 from ..host.http.stream import HttpStreamCore, response_of
 from ..model import (
     Action,
@@ -26,38 +27,6 @@ from ..model import (
 
 if TYPE_CHECKING:
     from .host import MockHost
-
-
-def request_map(headers: Headers, request: Request, http_version: str) -> HeaderMap:
-    """Request headers in the order Envoy's codec gives them, with the missing pseudo headers filled in.
-
-    HTTP/1.1: ``:authority``, ``:path``, ``:method``, ``:scheme``, then the others as sent. HTTP/2: pseudo headers as
-    sent, cookies joined to one.
-    """
-    pseudo = [pair for pair in headers.raw if pair[0].startswith(b":")]
-    others = [pair for pair in headers.raw if not pair[0].startswith(b":")]
-    given = dict(pseudo)
-    if b":authority" not in given:
-        host = next((value for name, value in others if name == b"host"), None)
-        given[b":authority"] = host if host is not None else to_bytes(request.authority)
-    others = [pair for pair in others if pair[0] != b"host"]
-    given.setdefault(b":path", to_bytes(request.path))
-    given.setdefault(b":method", to_bytes(request.method))
-    given.setdefault(b":scheme", to_bytes(request.scheme))
-    if http_version == "2":
-        cookies = [value for name, value in others if name == b"cookie"]
-        if len(cookies) > 1:
-            joined = (b"cookie", b"; ".join(cookies))
-            at = next(i for i, pair in enumerate(others) if pair[0] == b"cookie")
-            others = [pair for pair in others if pair[0] != b"cookie"]
-            others.insert(at, joined)
-        names = [name for name, _ in pseudo]
-        names += [name for name in (b":method", b":scheme", b":authority", b":path") if name not in names]
-    else:
-        order = (b":authority", b":path", b":method", b":scheme")
-        names = [*order, *(name for name, _ in pseudo if name not in order)]
-    entries: list[Pair] = [(name, given[name]) for name in names]
-    return HeaderMap.request([*entries, *others])
 
 
 def request_steps(core: HttpStreamCore, request: Request) -> list[Callable[[], None]]:
@@ -154,9 +123,10 @@ def answer_with(core: HttpStreamCore, upstream: Upstream, sync: Callable[[], Exc
             core.upstream_reset("remote_connection_failure", "delayed connect error: Connection refused")
         elif isinstance(answer, Reset):
             if answer.after_headers:
-                core.response_headers(
-                    HeaderMap.response([(b":status", b"200"), (b"transfer-encoding", b"chunked")]), False
-                )
+                # To a HEAD request that is the whole response.
+                method = core.upstream_headers.get(b":method") if core.upstream_headers is not None else None
+                headers = HeaderMap.response([(b":status", b"200"), (b"transfer-encoding", b"chunked")])
+                core.response_headers(headers, method == b"HEAD")
             core.upstream_reset()
 
     if not isinstance(answer, Timeout):
@@ -272,7 +242,7 @@ class HttpStream:
 
     def close(self) -> None:
         """End the stream if it has not ended: the client goes away."""
-        if not self._core.ended:
+        if not (self._core.ended or self._core.undone):
             self.reset("downstream")
 
     def _test_answers(self) -> None:
@@ -280,11 +250,15 @@ class HttpStream:
             raise UsageError("this stream has an upstream= that answers; open it without one to answer by hand")
 
     def _step(self, action: Callable[[], None]) -> Action | None:
-        self._host._check_usable()
+        self._host._check_usable(self._core)
         self._core.last_action = None
-        action()
-        if self._upstream is not None:
-            self._host._pump()
+        self._host._steps += 1
+        try:
+            action()
+            if self._upstream is not None:
+                self._host._pump()
+        finally:
+            self._host._steps -= 1
         self._host._raise_failures(self._core)
         return self._core.last_action
 

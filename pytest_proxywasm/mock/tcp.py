@@ -167,14 +167,14 @@ class TcpStream:
     # How a step goes.
 
     def _step(self, action: Callable[[], None]) -> Action | None:
-        self._host._check_usable()
+        self._host._check_usable(self._core)
         self._core.last_action = None
         action()
         self._raise_failures()
         return self._core.last_action
 
     def _pump(self) -> None:
-        self._host._check_usable()
+        self._host._check_usable(self._core)
         self._host._pump()
 
     def _raise_failures(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
+from .._tracebacks import hide_missing_names
 from ..abi.enums import MetricType, Status
 from ..errors import UsageError
 from ..headers import Text, to_bytes, to_text
@@ -28,6 +29,7 @@ class MetricsView(Mapping[str, Metric]):
         self._proxy = proxy
 
     def __getitem__(self, name: str) -> Metric:
+        __tracebackhide__ = hide_missing_names
         raw = to_bytes(name)
         for kind in MetricType:
             stat = self._proxy.metrics.stats.get((kind, raw))
@@ -54,9 +56,11 @@ class SharedDataView(MutableMapping[Text, bytes]):
         self._vm_id = vm_id
 
     def __getitem__(self, key: Text) -> bytes:
+        __tracebackhide__ = hide_missing_names
         return self._find(key)[0]
 
     def _find(self, key: Text) -> tuple[bytes, int]:
+        __tracebackhide__ = hide_missing_names
         raw = to_bytes(key, "a key")
         found = self._proxy.shared_data.get(self._vm_id, raw)
         if found is None:
@@ -92,6 +96,7 @@ class QueuesView(Mapping[str, "list[bytes]"]):
         self._vm_id = vm_id
 
     def __getitem__(self, name: str) -> list[bytes]:
+        __tracebackhide__ = hide_missing_names
         queue = self._proxy.queues.resolve(self._vm_id, to_bytes(name))
         if queue is None:
             raise KeyError(f"no queue {name!r}{_nearest(name, list(self))}")
@@ -129,9 +134,11 @@ class PropertiesView(MutableMapping["str | tuple[str, ...]", Any]):
         return tuple(to_bytes(part, "a part of a property path") for part in parts)
 
     def __getitem__(self, path: str | tuple[str, ...]) -> Any:
+        __tracebackhide__ = hide_missing_names
         return self._proxy.overrides[self._known(path)]
 
     def _known(self, path: str | tuple[str, ...]) -> tuple[bytes, ...]:
+        __tracebackhide__ = hide_missing_names
         key = self._key(path)
         if key not in self._proxy.overrides:
             dotted = ".".join(to_text(part) for part in key)

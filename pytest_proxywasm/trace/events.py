@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .._tracebacks import hide_missing_names
 from ..model import Action
+
+if TYPE_CHECKING:
+    from .search import Step
+
+Why: TypeAlias = "str | tuple[Any, ...]"
+"""A reason: a text, or a function and its arguments, for texts that are made only when somebody reads them."""
 
 
 class Arguments(dict[str, Any]):
@@ -17,14 +24,8 @@ class Arguments(dict[str, Any]):
 
     __slots__ = ()
 
-    def has(self, name: str, value: Any) -> bool:
-        """Whether there is an argument of that name and value."""
-        try:
-            return bool(self[name] == value)
-        except KeyError:
-            return False
-
     def __missing__(self, name: str) -> Any:
+        __tracebackhide__ = hide_missing_names
         for candidate in (
             name.removeprefix("return_"),
             name.removeprefix("status_code_"),
@@ -47,9 +48,10 @@ class Hostcall:
         results: what the host handed back, empty unless the call succeeded.
         injected: the test injected this status.
         callback: the callback during which it was made.
+        why: what `reason` is made of.
     """
 
-    __slots__ = ("args", "callback", "injected", "name", "results", "status")
+    __slots__ = ("args", "callback", "injected", "name", "results", "status", "why")
 
     def __init__(
         self,
@@ -66,6 +68,24 @@ class Hostcall:
         self.results = results
         self.callback = callback
         self.injected = injected
+        self.why: Why | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why the host answered so: which argument was bad and why, or why an OK had no effect; else empty.
+
+        Names of headers, never their values.
+        """
+        if self.injected:
+            return "the test injected this status"
+        why = self.why
+        if why is None:
+            return ""
+        return why if isinstance(why, str) else why[0](*why[1:])
+
+    def because(self, why: Why | None) -> None:
+        """Say why it was answered so (for hosts): a text, or a function and its arguments that gives it when asked."""
+        self.why = why
 
     def __repr__(self) -> str:
         from .text import hostcall_line
@@ -153,34 +173,28 @@ class Trace(Sequence[Callback]):
             if (call.name == name if name is not None else not isinstance(call, WasiCall))
         ]
 
-    def contains(self, wanted: Sequence[str | tuple[str, Mapping[str, Any]]]) -> bool:
+    def contains(self, wanted: Sequence[Step]) -> bool:
         """Whether these happened in this order, with anything in between.
 
         Args:
-            wanted: names of callbacks or hostcalls, or pairs of a name and the arguments (or results) that
-                must be there.
-        """
-        rest = list(wanted)
-        for event in self._flat():
-            if not rest:
-                break
-            first = rest[0]
-            name, fields = (first, {}) if isinstance(first, str) else first
-            if event.name != name:
-                continue
-            have = Arguments({**event.args, **(event.results if isinstance(event, Hostcall) else {})})
-            if isinstance(event, Hostcall):
-                have["status"] = event.status
-            else:
-                have["action"] = event.action
-            if all(have.has(key, value) for key, value in fields.items()):
-                rest.pop(0)
-        return not rest
+            wanted: names of callbacks or hostcalls, or pairs of a name and what must be there: arguments, results,
+                ``status`` of a hostcall, ``action`` of a callback. Values may be `ANY`, ``matching(...)`` or a
+                `Placeholder`; enums also by their name; of header lists a mapping is a subset.
 
-    def _flat(self) -> Iterator[Callback | Hostcall]:
-        for event in self._events:
-            yield event
-            yield from event.hostcalls
+        A failing ``assert trace.contains([...])`` says how far it got and what came nearest; see also `explain`.
+        """
+        from .search import contains
+
+        return contains(self, wanted)
+
+    def explain(self, wanted: Sequence[Step]) -> str:
+        """Why `contains` is false: the first step that is not there, what comes nearest, and what was found before.
+
+        Empty when it is true.
+        """
+        from .search import explain
+
+        return explain(self, wanted)
 
     def text(
         self,
@@ -189,6 +203,7 @@ class Trace(Sequence[Callback]):
         include: Iterable[str] | None = None,
         exclude: Iterable[str] = (),
         redact: Iterable[str] = (),
+        reasons: bool = False,
     ) -> str:
         """The trace as stable text, for reading and for snapshots.
 
@@ -197,19 +212,17 @@ class Trace(Sequence[Callback]):
             include: show only these names (callbacks or hostcalls; ``*`` matches any part).
             exclude: leave these names out.
             redact: header names whose values are shown as ``"<redacted>"``.
+            reasons: a line more under each hostcall that answered an error, or OK without effect: why.
         """
         from .text import trace_text
 
-        return trace_text(self, wasi=wasi, include=include, exclude=exclude, redact=redact)
+        return trace_text(self, wasi=wasi, include=include, exclude=exclude, redact=redact, reasons=reasons)
 
     def diff(self, other: Trace) -> str:
-        """A line diff of two traces' texts, empty when they agree."""
-        import difflib
+        """A line diff of two traces' texts, empty when they agree: arguments, results, statuses, order."""
+        from .diff import unified
 
-        lines = difflib.unified_diff(
-            self.text(wasi=False).splitlines(), other.text(wasi=False).splitlines(), "this", "other", lineterm=""
-        )
-        return "\n".join(lines)
+        return unified(self.text(), other.text())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Trace) and self.text(wasi=True) == other.text(wasi=True)

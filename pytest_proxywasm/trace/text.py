@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HEADER = "proxy-wasm trace 1"
 LONGEST = 256
+SECRETS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+"""Headers whose values do not belong into messages."""
 _SURROGATE = re.compile("[\udc80-\udcff]")
 # What JSON leaves alone, but ends a line, is invisible or turns the reading direction.
 _INVISIBLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -100,6 +102,15 @@ def hostcall_line(call: Hostcall, redact: frozenset[str] = frozenset()) -> str:
     return line
 
 
+def hostcall_lines(call: Hostcall) -> list[str]:
+    """One hostcall in an error's message, and below it the reason of its status if there is one to tell.
+
+    Messages end up in the logs of CI: what usually is secret is hidden.
+    """
+    line, why = hostcall_line(call, SECRETS), call.reason
+    return [line, f"    ^ {why}"] if why else [line]
+
+
 def callback_line(event: Callback, labelled: bool = False) -> str:
     """The opening of a callback as one line, without the arrow."""
     label = ""
@@ -121,14 +132,20 @@ def _matcher(names: Iterable[str]) -> Any:
 
 
 def trace_lines(
-    trace: Trace, *, wasi: bool, include: Iterable[str] | None, exclude: Iterable[str], redact: Iterable[str]
+    trace: Trace,
+    *,
+    wasi: bool,
+    include: Iterable[str] | None,
+    exclude: Iterable[str],
+    redact: Iterable[str],
+    reasons: bool = False,
 ) -> Iterator[str]:
     """The lines of a trace's text."""
     from .events import WasiCall
 
     included = _matcher(include) if include is not None else (lambda name: True)
     excluded = _matcher(exclude)
-    hidden = frozenset(name.lower() for name in redact)
+    hidden = frozenset(name.lower() for name in ([redact] if isinstance(redact, str) else redact))
     yield HEADER
     for event in trace:
         calls = [
@@ -143,6 +160,8 @@ def trace_lines(
         yield f"> {callback_line(event, trace.labelled)}"
         for call in calls:
             yield f"    {hostcall_line(call, hidden)}"
+            if reasons and (why := call.reason):
+                yield f"        ^ {why}"
         yield f"< {show_action(event.action)}" if event.finished else "< (did not return)"
 
 

@@ -53,17 +53,21 @@ class TcpConversation:
 
     def run(self, actions: Sequence[Any]) -> None:
         """Let it happen, to the end of the host."""
+        self.talk(actions)
+        self._host.close()
+        if self._connected and not self._upstream_left:
+            self._look()
+            if not self._upstream_left:
+                self.upstream_got.append("")
+
+    def talk(self, actions: Sequence[Any]) -> None:
+        """Let it happen; the host stays."""
         self._pass(SETTLE)
         self._stream = self._host.connect()
         self._look()
         for action in actions:
             self._act(action)
         self._pass(AFTERWARDS)
-        self._host.close()
-        if self._connected and not self._upstream_left:
-            self._look()
-            if not self._upstream_left:
-                self.upstream_got.append("")
 
     # The client.
 

@@ -45,9 +45,13 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def toolkit(engine_name: str) -> Toolkit:
-    """A toolkit over one engine; paths and builds start in fixtures/."""
-    return Toolkit(FIXTURES, engine=engine_name)
+def toolkit(engine_name: str, proxywasm: Toolkit) -> Iterator[Toolkit]:
+    """A toolkit over one engine and the backend of the run; paths and builds start in fixtures/."""
+    toolkit = Toolkit(
+        FIXTURES, engine=engine_name, backend=proxywasm.backend, envoy=proxywasm.envoy, checks=proxywasm.checks
+    )
+    yield toolkit
+    toolkit.close()
 
 
 @pytest.fixture(scope="session", params=toolchains.SDKS)

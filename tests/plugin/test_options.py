@@ -55,27 +55,28 @@ def test_help_lists_options_and_ini_values(project: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize("given", ["command line", "ini"])
 @pytest.mark.parametrize("host", ["envoy", "both"])
-def test_a_real_envoy_is_not_there_yet_and_nothing_runs_instead(
-    given: str, host: str, project: pytest.Pytester
-) -> None:
+def test_without_an_envoy_nothing_runs_instead(given: str, host: str, project: pytest.Pytester) -> None:
     project.makepyfile("def test_it(proxywasm_host): pass")
     arguments = (f"--proxywasm-host={host}",) if given == "command line" else ("-o", f"proxywasm_host={host}")
-    result = project.runpytest(*arguments)
+    result = project.runpytest(*arguments, "--proxywasm-envoy=no/such/envoy")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --proxywasm-envoy=no/such/envoy: there is no such program"])
+
+
+def test_what_is_no_envoy_is_not_run(project: pytest.Pytester) -> None:
+    project.makepyfile("def test_it(proxywasm_host): pass")
+    result = project.runpytest("--proxywasm-host=envoy", "--proxywasm-envoy=/bin/true")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        [
-            f"ERROR: --proxywasm-host={host}: running the tests in a real Envoy is not built yet; there is only "
-            "--proxywasm-host=mock (the default). Nothing was run in the mock instead."
-        ]
+        ["ERROR: */bin/true does not seem to be an Envoy: asked for its --version it said true (*"]
     )
 
 
-def test_the_toolkit_refuses_it_as_well(tmp_path: Path) -> None:
+def test_the_toolkit_refuses_other_backends(tmp_path: Path) -> None:
     import pytest_proxywasm as pw
 
-    with pytest.raises(pw.UsageError, match="--proxywasm-host=both: running the tests in a real Envoy is not built"):
-        pw.Toolkit(tmp_path, backend="both")
     with pytest.raises(pw.UsageError, match=r"^--proxywasm-host=moc does not exist; did you mean 'mock'\?$"):
         pw.Toolkit(tmp_path, backend="moc")
 
@@ -168,7 +169,7 @@ class TestTraceFiles:
         project.runpytest("-o", "proxywasm_trace=retain-on-failure").assert_outcomes(passed=1, failed=1)
         folders = list((project.path / "proxywasm-results").iterdir())
         assert len(folders) == 1
-        assert [path.name for path in folders[0].iterdir()] == ["trace.txt"]
+        assert sorted(path.name for path in folders[0].iterdir()) == ["logs.txt", "trace.txt"]
 
         project.makepyfile(test_x=FAILS.replace("assert name", "#"))
         project.runpytest("--proxywasm-trace=retain-on-failure").assert_outcomes(passed=2)
@@ -198,7 +199,7 @@ class TestTraceFiles:
         project.runpytest("--proxywasm-trace=on").assert_outcomes(passed=1)
 
         folder = project.path / "proxywasm-results" / "test_x.py-test_it"
-        assert sorted(path.name for path in folder.iterdir()) == ["trace-2.txt", "trace.txt"]
+        assert sorted(path.name for path in folder.iterdir()) == ["logs.txt", "trace-2.txt", "trace.txt"]
         assert "proxy_on_request_headers" in (folder / "trace-2.txt").read_text()
 
     def test_secret_headers_are_hidden(self, project: pytest.Pytester) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 
 REQUEST = """
 def test_it(proxywasm_host):
@@ -58,7 +62,7 @@ class TestTraceSection:
             ["*- proxywasm trace -*", "host 1 of 2:", "proxy-wasm trace 1", "", "host 2 of 2:", "> proxy_on_request_h*"]
         )
 
-    def test_a_long_trace_is_cut_to_its_end(self, project: pytest.Pytester) -> None:
+    def test_of_a_long_trace_what_was_before_the_last_exchange_is_left_out(self, project: pytest.Pytester) -> None:
         project.makepyfile(
             """
             def test_it(proxywasm_host):
@@ -71,8 +75,11 @@ class TestTraceSection:
         section = text[text.index("proxywasm trace") :].split("\n------")[0].splitlines()
 
         assert section[1] == "proxy-wasm trace 1"
-        assert section[2].endswith(" lines left out; --proxywasm-trace=retain-on-failure writes them all to a file")
-        assert 200 <= len(section) <= 210
+        assert section[2].endswith(
+            " lines before the last exchange left out; --proxywasm-trace=retain-on-failure writes them all to a file"
+        )
+        assert section[3] == "> proxy_on_context_create context=101 parent_context_id=1"
+        assert len(section) < 30
 
     def test_of_a_host_that_outlives_the_test_only_its_own_part_is_shown(self, project: pytest.Pytester) -> None:
         project.makepyfile(
@@ -377,3 +384,174 @@ def test_workers_of_xdist_build_once_and_write_their_own_files(project: pytest.P
     assert (project.path / "runs").read_text() == "run\n"
     folders = sorted(path.parent.name for path in (project.path / "proxywasm-results").glob("*/trace.txt"))
     assert folders == [*(f"test_x.py-test_it-{n}" for n in range(6)), "test_x.py-test_open"]
+
+
+class TestExchangeSection:
+    def test_it_says_first_what_became_of_the_last_exchange(self, project: pytest.Pytester) -> None:
+        (project.path / "header.wat").write_text((FIXTURES / "wat/header.wat").read_text(encoding="utf-8"))
+        project.makepyfile(
+            """
+            import pytest
+
+            @pytest.mark.proxywasm(wasm="header.wat", name="block")
+            def test_it(proxywasm_host):
+                proxywasm_host.get("/first")
+                exchange = proxywasm_host.get("/orders", headers={"x-block": "1"})
+                assert exchange.local_response is None
+            """
+        )
+        project.runpytest().stdout.fnmatch_lines(
+            [
+                "E *AssertionError: assert filter 'block' replied: 403 b'denied\\n'",
+                "*- proxywasm exchange -*",
+                "GET /orders -> 403 (complete)",
+                "answered by filter 'block': 403 \"denied\\n\" in proxy_on_request_headers",
+                "the request never reached the upstream",
+                "*- proxywasm trace -*",
+            ]
+        )
+
+    def test_secret_headers_are_hidden_in_it(self, project: pytest.Pytester) -> None:
+        project.makepyfile(
+            """
+            from pytest_proxywasm.summary import exchange_summary
+            from pytest_proxywasm import Exchange, Headers, Request
+
+            def test_it():
+                exchange = Exchange(request=Request("GET", "/"))
+                exchange.request_before = Headers({"cookie": "s3cr3t", "a": "1"})
+                exchange.request_after = Headers({"a": "2"})
+                text = "\\n".join(exchange_summary(exchange, ["Cookie"]))
+                assert '    - cookie: "<redacted>"' in text
+                assert '    ~ a: "1" -> "2"' in text
+            """
+        )
+        project.runpytest().assert_outcomes(passed=1)
+
+
+class TestContains:
+    def test_a_failing_one_says_how_far_it_got(self, project: pytest.Pytester) -> None:
+        project.makepyfile(
+            """
+            def test_it(proxywasm_host):
+                exchange = proxywasm_host.get("/")
+                assert exchange.trace.contains([("proxy_log", {"log_level": "WARN"}), "proxy_lgo"])
+            """
+        )
+        project.runpytest().stdout.fnmatch_lines(
+            [
+                "E *AssertionError: step 2 of 2 is not in the trace: proxy_lgo",
+                "E *there is no proxy_lgo; near it: proxy_log",
+                'E *found: step 1, proxy_log log_level="WARN"',
+                "E * assert False",
+                "E *  where False = contains(*",
+            ]
+        )
+
+    def test_other_assertions_are_left_alone(self, project: pytest.Pytester) -> None:
+        project.makepyfile(
+            """
+            def test_it(proxywasm_host):
+                assert not proxywasm_host.get("/").trace.contains(["nothing"])
+                assert 1 == 2
+            """
+        )
+        project.runpytest().stdout.no_fnmatch_line("*not in the trace*")
+
+
+class TestFiles:
+    def test_their_paths_are_properties_in_junits_report(self, project: pytest.Pytester) -> None:
+        import xml.etree.ElementTree as ET
+
+        project.makepyfile(test_x=REQUEST)
+        project.runpytest("--proxywasm-trace=retain-on-failure", "--junitxml=report.xml")
+
+        properties = {
+            one.get("name"): one.get("value")
+            for one in ET.parse(project.path / "report.xml").getroot().iter("property")
+        }
+        folder = project.path / "proxywasm-results" / "test_x.py-test_it"
+        assert properties == {
+            "proxywasm_trace": str(folder / "trace.txt"),
+            "proxywasm_logs": str(folder / "logs.txt"),
+        }
+        assert "s3cr3t" not in (folder / "trace.txt").read_text()
+        assert "CRITICAL filter:2 hello\n" in (folder / "logs.txt").read_text()
+
+    def test_a_section_that_leaves_something_out_names_the_folder(self, project: pytest.Pytester) -> None:
+        project.makepyfile(
+            test_x="""
+            def test_it(proxywasm_host):
+                stream = proxywasm_host.stream()
+                stream.request_headers({"x": "1"})
+                for n in range(100):
+                    stream.request_body(b"x")
+                    proxywasm_host.get("/")
+                assert False
+            """
+        )
+        text = project.runpytest("--proxywasm-trace=retain-on-failure").stdout.str()
+
+        assert f"left out; all of them: {project.path / 'proxywasm-results' / 'test_x.py-test_it'}" in text
+        whole = (project.path / "proxywasm-results" / "test_x.py-test_it" / "trace.txt").read_text()
+        assert whole.count("> proxy_on_request_headers") == 101
+
+    def test_pytest_html_has_the_whole_trace(self, project: pytest.Pytester) -> None:
+        pytest.importorskip("pytest_html")
+        project.makepyfile(REQUEST)
+        project.runpytest_subprocess("--html=report.html", "--self-contained-html").assert_outcomes(failed=1)
+
+        page = (project.path / "report.html").read_text(encoding="utf-8")
+        assert "proxywasm trace" in page
+
+
+class TestSnapshots:
+    def test_a_trace_that_differs_from_its_snapshot_shows_the_first_difference_first(
+        self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("syrupy")
+        monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p no:benchmark")
+        project.makepyfile(
+            test_x="""
+            from pathlib import Path
+
+            def test_it(proxywasm_host, snapshot):
+                path = "/new" if Path("changed").exists() else "/old"
+                exchange = proxywasm_host.get(path, headers={"authorization": path})
+                assert exchange.trace.text() == snapshot
+            """
+        )
+        project.runpytest_subprocess("--snapshot-update").assert_outcomes(passed=1)
+        project.runpytest_subprocess().assert_outcomes(passed=1)
+        (project.path / "changed").touch()
+        project.runpytest_subprocess().stdout.fnmatch_lines(
+            [
+                "E *the trace is not that of the snapshot: first difference, in proxy_on_request_headers, callback 2:",
+                'E *now * key="authorization" -> OK value="/new"',
+                'E *snapshot * key="authorization" -> OK value="/old"',
+                "E *1 of * lines only in now, 1 of * only in snapshot",
+            ]
+        )
+
+
+class TestStrict:
+    def test_the_marker_makes_a_host_strict(self, project: pytest.Pytester) -> None:
+        project.makepyfile(
+            """
+            import pytest
+            import pytest_proxywasm as pw
+
+            @pytest.mark.proxywasm(strict=True)
+            def test_all(proxywasm_host):
+                proxywasm_host.get("/")
+
+            @pytest.mark.proxywasm(strict=pw.Strict(logs=False, allow=["proxy_get_header_map_value"]))
+            def test_allowed(proxywasm_host):
+                proxywasm_host.get("/")
+            """
+        )
+        result = project.runpytest()
+        result.assert_outcomes(failed=1, errors=0, passed=1)
+        result.stdout.fnmatch_lines(
+            ['E *StrictError: logged at level WARN: "hello"', "E *If it is meant to happen:", "E * host.allow(*"]
+        )

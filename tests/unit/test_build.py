@@ -186,6 +186,7 @@ class TestWhenItRuns:
 
     def test_a_build_of_over_a_second_is_announced(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
         lines: list[str] = []
+        monkeypatch.setattr("pytest_proxywasm.build.NOTICE_AFTER", 600)
         project.build(lines.append)
         assert lines == []
 

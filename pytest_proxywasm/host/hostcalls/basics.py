@@ -8,6 +8,7 @@ from ...abi.enums import AbiVersion, Status
 from ...abi.hostcall import U32, Block, Bytes, Input, Output, Path, Reply, Text
 from ...headers import to_bytes
 from ...model import LogLevel
+from .. import reasons
 from ..context import Context
 from ..foreign import FOREIGN_FUNCTIONS
 from .registry import HOSTCALLS
@@ -86,7 +87,7 @@ def proxy_set_effective_context(context: Context, context_id: U32) -> Status:
         return Status.OK
     chosen = vm.contexts.get(context_id)
     if chosen is None:
-        return Status.BAD_ARGUMENT
+        return context.because(Status.BAD_ARGUMENT, reasons.no_context, context_id, tuple(vm.contexts))
     vm.effective = chosen
     return Status.OK
 
@@ -110,9 +111,14 @@ def proxy_call_foreign_function(
         return Reply(Status.OK, (to_bytes(registered(arguments), "the result of a foreign function"),))
     function = FOREIGN_FUNCTIONS.get(function_name)
     if function is None:
-        return Status.NOT_FOUND
+        names = (*context.proxy.foreign_functions, *FOREIGN_FUNCTIONS)
+        return context.because(Status.NOT_FOUND, reasons.no_function, function_name, names)
     answer = function(context, arguments)
-    return Reply(answer, (b"",)) if isinstance(answer, Status) else Reply(Status.OK, (Block(answer),))
+    if not isinstance(answer, Status):
+        return Reply(Status.OK, (Block(answer),))
+    if answer is not Status.OK and context.vm.guest.why is None:
+        context.because(answer, reasons.function_failed, function_name)
+    return Reply(answer, (b"",))
 
 
 @HOSTCALLS.declare(returns="value")

@@ -48,6 +48,8 @@ def proxy_grpc_send(context: Context, stream_id: U32, message: Bytes, end_stream
     found = find(context.root, stream_id, (STREAM,))
     if isinstance(found, Status):
         return found
+    if found.closed or not found.open:
+        context.without_effect(f"stream {stream_id} is closed already: the message goes nowhere")
     found.guest_sends(message, end_stream != 0)
     return Status.OK
 

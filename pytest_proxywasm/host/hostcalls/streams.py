@@ -23,7 +23,7 @@ def proxy_continue_stream(context: Context, stream_type: Stream) -> Status:
     UNIMPLEMENTED for UPSTREAM (Envoy).
     """
     if stream_type is StreamType.UPSTREAM:
-        return Status.UNIMPLEMENTED
+        return context.because(Status.UNIMPLEMENTED, "Envoy cannot resume the upstream side of a connection")
     context.continue_stream(_DIRECTION[stream_type])
     return Status.OK
 

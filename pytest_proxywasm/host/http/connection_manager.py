@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.utils import formatdate
 
 from ...headers import to_number
@@ -25,6 +26,11 @@ INTERNAL = tuple(
 
 SCHEMES = (b"http", b"https")
 
+_HOST = rb"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
+_ABSOLUTE = re.compile(rb"[A-Za-z]+://" + _HOST + rb"(?::(\d{1,5}))?(?:[/?][!\"$-~]*)?\Z")
+_PLAIN = rb"A-Za-z0-9._~!$&'()*+,;=@?%-"
+_RELATIVE = re.compile(rb"[" + _PLAIN + rb"]*(?:/[" + _PLAIN + rb":/]*)?\Z")
+
 
 def prepare_request_headers(headers: HeaderMap, proxy: Proxy, *, http1: bool = True) -> None:
     """Take away and add what the connection manager does to a request (no ``use_remote_address``; Envoy 1.40).
@@ -44,9 +50,19 @@ def prepare_request_headers(headers: HeaderMap, proxy: Proxy, *, http1: bool = T
         headers.add(b"x-forwarded-proto", headers.get(b":scheme") or b"http")
     elif http1 and forwarded in SCHEMES:
         headers.set(b":scheme", forwarded)
+    if not is_referer(headers.get(b"referer") or b""):
+        headers.remove(b"referer")
     request_id = proxy.next_request_id()
-    if headers.get(b"x-request-id") is None:
-        headers.add(b"x-request-id", request_id)
+    if not headers.get(b"x-request-id"):
+        headers.set(b"x-request-id", request_id)
+
+
+def is_referer(value: bytes) -> bool:
+    """Whether Envoy 1.40 lets a ``referer`` in: a URL without user and fragment, absolute or relative."""
+    absolute = _ABSOLUTE.match(value)
+    if absolute is not None:
+        return int(absolute[1] or b"0") < 1 << 16
+    return _RELATIVE.match(value) is not None
 
 
 def finish_response_headers(headers: HeaderMap, now: float, *, close: bool, request: HeaderMap | None = None) -> None:

@@ -11,6 +11,7 @@ from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...abi.enums import BufferType, MapType, Status
 from ...headers import to_text
 from ...model import Action
+from .. import reasons
 from ..buffers import Buffer, BufferView
 from ..context import Context, RootContext
 from ..headermap import HeaderMap, Pair
@@ -37,6 +38,7 @@ class Side:
         headers: readable and writable while set: from its callback on, until it lets the headers go.
         body: the data of the last body callback, unless it was passed on.
         buffering: the last body callback asked to keep the data.
+        buffer: what hostcalls call the body.
     """
 
     def __init__(self, context: HttpContext, direction: str) -> None:
@@ -46,6 +48,7 @@ class Side:
         self.trailers: HeaderMap | None = None
         self.body: Buffer | None = None
         self.buffering = False
+        self.buffer = BufferType.HTTP_REQUEST_BODY if direction == "request" else BufferType.HTTP_RESPONSE_BODY
 
     @property
     def chain(self) -> Direction:
@@ -113,7 +116,7 @@ class Side:
         vm = context.vm
         verdict: DataVerdict = context.run(
             f"proxy_on_{self.direction}_body",
-            len(self.view() or b""),
+            len(context.buffer(self.buffer) or b""),
             int(end_of_stream),
             convert=lambda result: data_verdict(result, local_response=vm.stop_iteration),
             go_on=DataVerdict.CONTINUE,
@@ -200,6 +203,22 @@ class HttpContext(Context):
 
     # What hostcalls ask for.
 
+    def why_no_map(self, kind: MapType, *, writing: bool) -> tuple[Any, ...]:
+        """Why a map cannot be read or written now, for a reader of the trace."""
+        if kind > MapType.HTTP_RESPONSE_TRAILERS:
+            return super().why_no_map(kind, writing=writing)
+        request = kind in (MapType.HTTP_REQUEST_HEADERS, MapType.HTTP_REQUEST_TRAILERS)
+        direction = self.stream.request if request else self.stream.response
+        trailers = kind in (MapType.HTTP_REQUEST_TRAILERS, MapType.HTTP_RESPONSE_TRAILERS)
+        there = direction.trailers_map if trailers else direction.headers_map
+        if self.logging:
+            state = reasons.LOGGING if writing else reasons.NO_TRAILERS if trailers else reasons.NOT_YET
+        elif there is not None:
+            state = reasons.GONE
+        else:
+            state = reasons.NO_TRAILERS if trailers else reasons.NOT_YET
+        return reasons.map_not_there, kind, self.vm.running, state
+
     @property
     def absent_is_not_found(self) -> bool:
         """While logging, a map that is not there is no mistake of the caller."""
@@ -235,17 +254,18 @@ class HttpContext(Context):
             return self.response.trailers_for_writing()
         return None
 
-    def buffer(self, kind: BufferType) -> BufferView:
+    def buffer_now(self, kind: BufferType) -> BufferView:
         """The bodies, where they are readable."""
         if kind is BufferType.HTTP_REQUEST_BODY:
             return self.request.view()
         if kind is BufferType.HTTP_RESPONSE_BODY:
             return self.response.view()
-        return super().buffer(kind)
+        return super().buffer_now(kind)
 
     def continue_stream(self, direction: str) -> None:
         """Resume once the running callback has returned; request maps and body are forgotten at once (Envoy)."""
         if direction == "downstream":
+            self._no_stream("nothing is resumed")
             return
         self.request.forget()
         side = self.request if direction == "request" else self.response
@@ -258,6 +278,7 @@ class HttpContext(Context):
     def close_stream(self, direction: str) -> None:
         """Reset the stream once the running callback has returned."""
         if direction not in ("request", "response"):
+            self._no_stream("nothing is closed")
             return
         if not self.stream.details:
             self.stream.details = "wasm_close_stream"

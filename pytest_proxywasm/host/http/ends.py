@@ -70,7 +70,7 @@ class RouterEnd:
     def data(self, data: bytes, end_of_stream: bool) -> None:
         """Data left the last filter."""
         stream = self._stream
-        if stream.upstream_complete or stream.upstream_headers is None:
+        if self._closed:
             return
         stream.upstream_body += data
         if end_of_stream:
@@ -79,10 +79,16 @@ class RouterEnd:
     def trailers(self, trailers: HeaderMap) -> None:
         """Trailers left the last filter."""
         stream = self._stream
-        if stream.upstream_complete or stream.upstream_headers is None:
+        if self._closed:
             return
         stream.upstream_trailers = trailers.copy()
         self._complete()
+
+    @property
+    def _closed(self) -> bool:
+        """Nothing goes to the upstream any more: it has everything, or never will."""
+        stream = self._stream
+        return stream.upstream_complete or stream.upstream_headers is None or stream.upstream_failed
 
     def _complete(self) -> None:
         self._stream.upstream_complete = True

@@ -53,9 +53,9 @@ class Routes:
         self._routes = [_route(spec) for spec in routes] or [Route()]
 
     def select(self, headers: HeaderMap) -> Route | None:
-        """The first route that matches; Envoy finds none without ``:path`` or ``x-forwarded-proto``."""
+        """The first route that matches; Envoy finds none without ``:path``, or with an empty ``x-forwarded-proto``."""
         path = headers.get(b":path")
-        if path is None or headers.get(b"x-forwarded-proto") is None:
+        if path is None or not headers.get(b"x-forwarded-proto"):
             return None
         return next((route for route in self._routes if route.matches(path, headers)), None)
 

@@ -47,6 +47,9 @@ class HttpStreamCore:
         last_action: what the last stream callback returned; ``None`` if none was called since it was last reset.
     """
 
+    undone = False
+    """The host was restored to a checkpoint from before it: it never was."""
+
     def __init__(
         self,
         proxy: Proxy,
@@ -337,7 +340,8 @@ class HttpStreamCore:
         if self.response.headers_map is None:
 
             def through_chain() -> None:
-                self.request.aborted = True
+                # A filter's reply from outside the chain's callbacks does not keep it from resuming (Envoy 1.40).
+                self.request.aborted = self.request.aborted or given is None or during != ""
                 self.upstream_failed = True
                 self.exchange.response_before = Headers.from_raw(reply.entries)
                 self.response.headers(reply, not content)

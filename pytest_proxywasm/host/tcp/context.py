@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...abi.codec import split_path
-from ...abi.enums import BufferType, PeerType, Status
+from ...abi.enums import BufferType, MapType, PeerType, Status
 from ...model import Action
+from .. import reasons
 from ..buffers import Buffer, BufferView
 from ..context import Context, RootContext
 from ..plugin import FAIL_OPEN_LEGACY, PluginConfig
@@ -115,30 +116,43 @@ class TcpContext(Context):
 
     # What hostcalls ask for.
 
-    def buffer(self, kind: BufferType) -> BufferView:
+    def why_no_map(self, kind: MapType, *, writing: bool) -> tuple[Any, ...]:
+        """Why a map cannot be read or written now, for a reader of the trace."""
+        if kind <= MapType.HTTP_RESPONSE_TRAILERS:
+            return reasons.map_not_there, kind, self.vm.running, reasons.TCP
+        return super().why_no_map(kind, writing=writing)
+
+    def buffer_now(self, kind: BufferType) -> BufferView:
         """The data of either side, while a callback shows it or has kept it back; also after the connection closed."""
         if kind is BufferType.DOWNSTREAM_DATA and self.downstream is not None:
             return self.downstream
         if kind is BufferType.UPSTREAM_DATA and self.upstream is not None:
             return self.upstream
-        return super().buffer(kind)
+        return super().buffer_now(kind)
 
     def continue_stream(self, direction: str) -> None:
         """Go on with the next filter once the running callback has returned; only the client's side can be resumed."""
         if direction == "downstream":
             self.vm.defer(lambda: self.stream.resume(self))
+        else:
+            self._no_stream("nothing is resumed")
 
     def close_stream(self, direction: str) -> None:
         """Close the connection, both its sides, once the running callback has returned."""
         if direction in ("downstream", "upstream"):
             self.vm.defer(self.stream.close_by_filter)
+        else:
+            self._no_stream("nothing is closed")
 
     def get_property(self, path: bytes) -> bytes | Status:
         """As for an HTTP stream, without what only requests have (Envoy 1.40)."""
         parts = tuple(split_path(path))
         if parts not in self.proxy.overrides:
             if parts in _ABSENT:
-                return Status.NOT_FOUND
+                shown = b".".join(parts).decode()
+                return self.because(
+                    Status.NOT_FOUND, f"the property {shown!r} belongs to HTTP, this is a TCP connection"
+                )
             if parts == (b"xds", b"cluster_metadata") and self.stream.route_for_properties is not None:
                 return b""
             if parts == (b"upstream", b"transport_failure_reason") and not self.stream.transport_failure:
@@ -146,7 +160,7 @@ class TcpContext(Context):
             if parts == (b"upstream", b"cx_pool_ready_duration") and self.stream.upstream_connected:
                 return bytes(8)
             if parts == (b"upstream", b"local_address") and self.stream.refused:
-                return Status.NOT_FOUND
+                return self.because(Status.NOT_FOUND, "the upstream connection was refused: it has no local address")
         return super().get_property(path)
 
     def set_property(self, path: bytes, value: bytes) -> Status:

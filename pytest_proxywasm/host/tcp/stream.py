@@ -52,6 +52,9 @@ class TcpStreamCore:
         on_end_passed: told ``"downstream"`` or ``"upstream"`` when this peer's end has reached the other.
     """
 
+    undone = False
+    """The host was restored to a checkpoint from before it: it never was."""
+
     def __init__(self, proxy: Proxy, factories: Sequence[ContextFactory]) -> None:
         self.proxy = proxy
         self.state = State.NEW

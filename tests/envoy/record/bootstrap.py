@@ -18,11 +18,12 @@ STRING = TYPE + "google.protobuf.StringValue"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where the upstream listens; ``dead`` is a port that nobody listens on."""
+    """Where the upstream listens; ``dead`` is a port that nobody listens on, ``grpc`` speaks HTTP/2."""
 
     http: int
     tcp: int
     dead: int
+    grpc: int | None = None
 
 
 def bootstrap(case: Mapping[str, Any], ports: Ports, probe: Path) -> dict[str, Any]:
@@ -48,6 +49,8 @@ def bootstrap(case: Mapping[str, Any], ports: Ports, probe: Path) -> dict[str, A
             ],
         },
     }
+    if ports.grpc is not None:
+        config["static_resources"]["clusters"].append(_cluster("grpc", ports.grpc, http2=True))
     if "node" in envoy:
         config["node"] = envoy["node"]
     return config
@@ -57,11 +60,12 @@ def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def _cluster(name: str, port: int | None) -> dict[str, Any]:
+def _cluster(name: str, port: int | None, *, http2: bool = False) -> dict[str, Any]:
     endpoints = [] if port is None else [{"lb_endpoints": [{"endpoint": {"address": _address(port)}}]}]
+    protocol: dict[str, Any] = {"http_protocol_options": {"enable_trailers": True}}
     options = {
         "@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
+        "explicit_http_config": {"http2_protocol_options": {}} if http2 else protocol,
     }
     return {
         "name": name,

@@ -28,7 +28,8 @@ class _Closed(Exception):
 class HttpClient:
     """One connection: writes requests, reads a response to each."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, patience: float = PATIENCE) -> None:
+        self._patience = patience
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
@@ -44,7 +45,7 @@ class HttpClient:
         for number, part in enumerate(parts):
             time.sleep(NEXT_PART if number else FIRST_PART)
             self._write(part)
-        self._deadline = time.monotonic() + PATIENCE
+        self._deadline = time.monotonic() + self._patience
         got: dict[str, Any] = {"status": "", "headers": [], "body": "", "trailers": []}
         try:
             self._read(got, head=request.startswith(b"HEAD "))
@@ -110,12 +111,12 @@ class HttpClient:
         self._buffer += data
 
 
-def tcp_session(port: int, actions: Sequence[Any]) -> list[str]:
+def tcp_session(port: int, actions: Sequence[Any], *, patience: float = PATIENCE) -> list[str]:
     """Do one action after the other on a connection; what was read, read by read."""
     got: list[str] = []
     client = socket.create_connection(("127.0.0.1", port))
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    client.settimeout(PATIENCE)
+    client.settimeout(patience)
     for action in actions:
         try:
             if isinstance(action, (int, float)):

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..upstream import Answer, Incoming, answer_to
 
-__all__ = ["HttpServer", "TcpServer", "refused_port"]
+__all__ = ["HttpServer", "Server", "TcpServer", "refused_port"]
 
 _REQUEST_LINE = re.compile(rb"\S+ \S+ HTTP/1\.[01]\Z")
 
@@ -23,7 +23,7 @@ class _Gone(Exception):
     """The peer has closed the connection."""
 
 
-class _Server:
+class Server:
     """Accepts connections, each in a thread of its own."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class _Server:
         raise NotImplementedError
 
 
-class HttpServer(_Server):
+class HttpServer(Server):
     """Answers by path and keeps what it was sent."""
 
     def __init__(self) -> None:
@@ -177,7 +177,7 @@ def _write(connection: socket.socket, answer: Answer) -> None:
         time.sleep(0.02)
 
 
-class TcpServer(_Server):
+class TcpServer(Server):
     """Echoes with ``E:`` in front, closes on ``QUIT``, resets on ``RESET``; may speak first."""
 
     def __init__(self, greet: bytes) -> None:

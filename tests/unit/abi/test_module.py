@@ -127,21 +127,24 @@ def test_malloc_comes_before_the_abis_own_allocator() -> None:
     ("name", "type_", "want", "have"),
     [
         ("proxy_on_request_headers", Type((I,), (I,)), "i32 i32 i32 -> i32", "i32 -> i32"),
-        ("proxy_on_request_headers", Type((I, I, I)), "i32 i32 i32 -> i32", "i32 i32 i32 ->"),
+        ("proxy_on_request_headers", Type((I, I, I)), "i32 i32 i32 -> i32", "i32 i32 i32 -> void"),
         ("proxy_on_request_body", Type((I, I), (I,)), "i32 i32 i32 -> i32", "i32 i32 -> i32"),
-        ("proxy_on_tick", Type(("i64",)), "i32 ->", "i64 ->"),
-        ("proxy_on_log", Type((I,), (I,)), "i32 ->", "i32 -> i32"),
-        ("proxy_on_done", Type((I,)), "i32 -> i32", "i32 ->"),
-        ("_initialize", Type((I,)), "->", "i32 ->"),
-        ("_start", Type((), (I,)), "->", "-> i32"),
-        ("main", Type((), (I,)), "i32 i32 -> i32", "-> i32"),
-        ("__main_void", Type(), "-> i32", "->"),
+        ("proxy_on_tick", Type(("i64",)), "i32 -> void", "i64 -> void"),
+        ("proxy_on_log", Type((I,), (I,)), "i32 -> void", "i32 -> i32"),
+        ("proxy_on_done", Type((I,)), "i32 -> i32", "i32 -> void"),
+        ("_initialize", Type((I,)), "void -> void", "i32 -> void"),
+        ("_start", Type((), (I,)), "void -> void", "void -> i32"),
+        ("main", Type((), (I,)), "i32 i32 -> i32", "void -> i32"),
+        ("__main_void", Type(), "void -> i32", "void -> void"),
         ("malloc", Type((I, I), (I,)), "i32 -> i32", "i32 i32 -> i32"),
     ],
 )
 def test_an_export_of_another_type_is_refused(name: str, type_: Type, want: str, have: str) -> None:
     """Both types are named."""
-    message = refused(MARKER, *([] if name == "malloc" else [MALLOC]), Item(name, type_))
+    others = [] if name == "malloc" else [MALLOC]
+    if name.endswith(("main", "main_void")):
+        others.append(Item("_initialize"))
+    message = refused(MARKER, *others, Item(name, type_))
     assert (
         message.splitlines()[0] == f"Bad function signature for: {name}, want: {want}, but the module exports: {have}"
     )
@@ -149,8 +152,24 @@ def test_an_export_of_another_type_is_refused(name: str, type_: Type, want: str,
 
 def test_the_headers_callbacks_of_abi_0_1_0_have_one_parameter_less() -> None:
     """Without the end of stream."""
-    exports = [MALLOC, MARKER, *(Item(f"proxy_on_{d}_headers", Type((I, I), (I,))) for d in ("request", "response"))]
-    assert describe(exports).callbacks == {"proxy_on_request_headers": 2, "proxy_on_response_headers": 2}
+    old = [MALLOC, Item("proxy_abi_version_0_1_0")]
+    short = [Item(f"proxy_on_{d}_headers", Type((I, I), (I,))) for d in ("request", "response")]
+    assert describe([*old, *short]).callbacks == {"proxy_on_request_headers": 2, "proxy_on_response_headers": 2}
+    assert "want: i32 i32 i32 -> i32" in refused(MALLOC, MARKER, *short)
+    assert "want: i32 i32 -> i32" in refused(*old, Item("proxy_on_request_headers", Type((I, I, I), (I,))))
+
+
+def test_the_callback_of_foreign_functions_is_none_in_abi_0_1_0() -> None:
+    """An export of that name may have any type there."""
+    wrong = Item("proxy_on_foreign_function", Type((I,)))
+    assert describe([MALLOC, Item("proxy_abi_version_0_1_0"), wrong]).callbacks == {}
+    assert "want: i32 i32 i32 -> void" in refused(MALLOC, Item("proxy_abi_version_0_2_0"), wrong)
+
+
+def test_start_functions_that_nobody_calls_may_have_any_type() -> None:
+    """Envoy looks for ``main`` beside ``_initialize`` only, and for ``_start`` without it."""
+    assert describe([MARKER, MALLOC, Item("main", Type((), (I,)))]).starts == ()
+    assert describe([MARKER, MALLOC, Item("_initialize"), Item("_start", Type((I,)))]).starts == ("_initialize",)
 
 
 def test_exports_that_are_no_functions_are_not_callbacks() -> None:
@@ -215,8 +234,8 @@ def test_everything_that_a_version_offers_can_be_imported(version: AbiVersion) -
         ),
         (
             Item("proxy_resume_downstream"),
-            "It belongs to MOSN (a draft's name of proxy_continue_stream); Envoy does not offer it and refuses to load "
-            "the filter.",
+            "It belongs to ngx_wasm_module (Kong) and MOSN (a draft's name of proxy_continue_stream); Envoy does not "
+            "offer it and refuses to load the filter.",
         ),
         (
             Item("f", module="wasi_snapshot_preview2"),

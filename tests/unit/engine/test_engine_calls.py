@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import math
 import signal
@@ -207,6 +208,21 @@ def test_an_exception_of_a_signal_handler_during_hostcalls_is_never_lost(run: An
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         gc.enable()
+
+
+def test_a_callback_that_fails_before_its_first_bytecode_gives_wasmtime_no_trap_to_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pytest_proxywasm.engine import wasmtime_raw as raw
+
+    seen: list[str] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda report: seen.append(report.err_msg))
+    callback = raw._Callback(raw._Inner(lambda missing: None))  # it fails as under a signal
+    address = ctypes.cast(callback, ctypes.c_void_p).value
+    assert address
+    assert [ctypes.PYFUNCTYPE(ctypes.c_size_t)(address)() for _ in range(3)] == [0, 0, 0]
+    assert len(seen) == 3
+    assert "ctypes callback" in seen[0]
 
 
 def test_wasmer_in_another_thread_is_refused_with_advice(engine: Any) -> None:

@@ -109,3 +109,33 @@ def test_the_router_mends_the_scheme(scheme: bytes, forwarded: bytes, sent: byte
     headers = HeaderMap.request([(b":scheme", scheme), (b"x-forwarded-proto", forwarded)])
     mend_scheme(headers)
     assert headers.get(b":scheme") == sent
+
+
+REFERERS = r"""
+/ a 1 a=1 /a?b /a:b http://h/p http://h https://h:80/p?q ftp://h/ //h/p text/plain x://h HTTP://h * % %zz
+/~;,:@!$&'()*+= ? http://h?x http://[::1]/ a.b-c_d~ http://h/{}
+""".split()
+NO_REFERERS = r"""
+/a#b a:b http://u@h/ http://h/#f http:// about:blank http://h:99999/ http://h:x/ http:/h ~;,:@!$&'()*+= [ { | " < ^ ` \
+http://a_b/ h:80 1:2 http: ://h
+""".split()
+
+
+@pytest.mark.parametrize("value", ["", *REFERERS])
+def test_a_referer_is_a_url(value: str) -> None:
+    """Measured in Envoy 1.40."""
+    assert (b"referer", value.encode()) in prepared((b"referer", value.encode()))
+
+
+@pytest.mark.parametrize("value", ["a b", "a=1; b=2", "/\xff", "http://\xe9/", "http://h/a b", *NO_REFERERS])
+def test_what_is_no_url_is_taken_away(value: str) -> None:
+    """Measured in Envoy 1.40."""
+    assert prepared((b"referer", value.encode("latin-1"))) == PLAIN
+
+
+def test_an_empty_request_id_is_none() -> None:
+    """It is replaced where it stands (Envoy 1.40)."""
+    headers = HeaderMap.request([(b":scheme", b"http"), (REQUEST_ID, b""), (b"x", b"1")])
+    prepare_request_headers(headers, Proxy())
+    assert headers.entries[1][0] == REQUEST_ID
+    assert headers.get(REQUEST_ID) == b"00000000-0000-4000-8000-000000000001"

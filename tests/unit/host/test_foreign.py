@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_proxywasm import EnvoyCrashError, Filter, MockHost, NotEmulatedError, UsageError
+from pytest_proxywasm import AbiError, EnvoyCrashError, Filter, MockHost, NotEmulatedError, UsageError
 from pytest_proxywasm.engine import get_engine
 from pytest_proxywasm.host import protobuf
 from pytest_proxywasm.host.filter_state import OBJECTS
@@ -601,3 +601,36 @@ def test_without_the_library(
     with pytest.raises(NotEmulatedError) as caught:
         answers(engine, line)
     assert re.fullmatch(re.escape(message).replace(r"\(\.\*\)", r"\(.*\)"), str(caught.value))
+
+
+def test_a_result_that_the_allocator_has_no_memory_for_crashes_envoy(engine: Any) -> None:
+    """Envoy writes it to address 0 of the process."""
+    one = Filter(PROBE.read_bytes(), configuration=b"rqh allocfail 1\nrqh foreign compress hello", name="mine")
+    with MockHost([one], engine=engine) as host, pytest.raises(EnvoyCrashError) as caught:
+        host.get("/")
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("the guest's allocator gave no memory for the ")
+    assert lines[0].endswith(
+        " bytes that a foreign function returns (in proxy_on_request_headers). A real Envoy process crashes there "
+        "(segmentation fault)."
+    )
+    assert lines[1] == "Keep memory free for results, or pass null pointers where the result is not wanted."
+
+
+def test_no_memory_is_needed_for_a_result_that_is_not_wanted_or_empty(engine: Any) -> None:
+    """Nothing is allocated for null pointers; the block of an empty result may be none."""
+    assert answers(engine, "rqh allocfail 1", "rqh foreign0 compress hello") == ["0"]
+    assert answers(engine, "rqh allocfail 1", call("uncompress", zlib.compress(b""))) == [f"0 {NOTHING}"]
+
+
+def test_a_small_text_that_uncompresses_to_very_much_is_the_filters_error() -> None:
+    """Envoy has no limit; this host stops at 64 MiB."""
+    bomb = zlib.compress(bytes(65 << 20), 9)
+    context: Any = None  # is not asked for anything
+    with pytest.raises(AbiError) as caught:
+        FOREIGN_FUNCTIONS[b"uncompress"](context, bomb)
+    assert str(caught.value) == (
+        f"the guest uncompresses {len(bomb)} bytes to more than 64 MiB with the foreign function uncompress, which has "
+        "no limit: Envoy would look for so much memory in the process and in the guest.\n"
+        "Check the data before, or uncompress it in the guest piece by piece."
+    )

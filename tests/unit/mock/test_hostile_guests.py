@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_proxywasm import (
+    AbiError,
     Filter,
     FilterStartError,
     GuestBudgetExceeded,
@@ -307,3 +308,44 @@ def test_guests_of_several_hosts_do_not_share_memory(hosts: Any) -> None:
     third = hosts.host(one)
     third.get("/")
     assert [log.message for host in (first, second, third) for log in host.logs] == ["1", "2", "1", "2", "1"]
+
+
+def test_output_that_names_its_memory_again_and_again_is_an_error(hosts: Any) -> None:
+    """Overlapping iovecs of fd_write describe far more than there is memory; 64 MiB are enough."""
+    one = guest_that_writes(count=4096, size=65536 - 4096 * 8)
+    with pytest.raises(AbiError) as caught:
+        hosts.host(one).get("/")
+    assert str(caught.value) == (
+        "the guest writes more than 64 MiB to stdout or stderr in one call: 4096 iovecs, overlapping or covering all "
+        "of its 64 KiB of memory. Envoy joins them to one log record, until the process runs out of memory.\n"
+        "Look for a wrong length in what the guest prints."
+    )
+    assert caught.value.callback == "proxy_on_request_headers"
+    assert caught.value.exchange.response.status == 503
+    works(hosts)
+
+
+def test_output_in_many_pieces_is_one_message(hosts: Any) -> None:
+    """Also where the pieces overlap."""
+    host = hosts.host(guest_that_writes(count=4096, size=3))
+    assert host.get("/").response.status == 200
+    assert [len(log.raw) for log in host.logs] == [3 * 4096]
+
+
+def guest_that_writes(*, count: int, size: int) -> Filter:
+    """Writes to stdout by so many iovecs, all of which name the same bytes."""
+    return Filter(
+        f"""(module
+             (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+             (memory (export "memory") 1)
+             (func (export "proxy_abi_version_0_2_1"))
+             (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+             (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (local $at i32)
+               (loop $next
+                 (i32.store (local.get $at) (i32.const {8 * count}))
+                 (i32.store offset=4 (local.get $at) (i32.const {size}))
+                 (local.set $at (i32.add (local.get $at) (i32.const 8)))
+                 (br_if $next (i32.lt_u (local.get $at) (i32.const {8 * count}))))
+               (drop (call $write (i32.const 1) (i32.const 0) (i32.const {count}) (i32.const 65532)))
+               (i32.const 0)))"""
+    )

@@ -105,7 +105,7 @@ def test_http_2_keeps_the_order_of_pseudo_headers_and_joins_cookies(scripts: Any
         "/", headers=[(":path", "/p"), ("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")], http_version="2"
     )
     assert exchange.request_before.keys() == [
-        *(":path", ":method", ":scheme", ":authority", "cookie", "x", "x-forwarded-proto", "x-request-id")
+        *(":path", ":method", ":scheme", ":authority", "x", "cookie", "x-forwarded-proto", "x-request-id")
     ]
     assert exchange.request_before["cookie"] == "a=1; b=2"
 

@@ -39,7 +39,9 @@ def test_the_callback_that_paused_is_named(line: str, callback: str, scripts: An
     host = scripts.start(line)
     trailers = {"t": "1"} if "trailers" in callback else {}  # trailers let a body go that was held
     error = stall(host, trailers=trailers, upstream=Response(200, body="hi", trailers=trailers))
-    assert str(error) == (f"POST /a stalled: {callback} paused it, and nothing is due that could resume it{FORGOTTEN}")
+    said, _, event = str(error).partition("\n\nit paused in: ")
+    assert said == f"POST /a stalled: {callback} paused it, and nothing is due that could resume it{FORGOTTEN}"
+    assert event.startswith(f"{callback} context=2 ")
     assert error.callback == callback
     assert error.exchange is host.last_exchange
     assert error.exchange.outcome in ("reset", "cut")
@@ -69,7 +71,7 @@ def test_a_callout_without_a_handler_stalls_at_once_and_the_message_says_what_to
     """No time passes, so the callout's own timeout does not hide the mistake."""
     host = scripts.start(CALL, "rqh ret 1", clusters={"aux": None})
     before = host.clock.now
-    assert str(stall(host)) == (
+    assert str(stall(host)).startswith(
         "POST /a stalled: proxy_on_request_headers paused it, and a callout waits for an answer\n\n"
         "callouts without an answer:\n"
         "    GET /check to cluster 'aux'\n\n"
@@ -109,3 +111,21 @@ def test_a_timeout_is_an_answer_too(scripts: Any) -> None:
     before = host.clock.now
     assert host.get("/").outcome == "complete"
     assert host.clock.now - before == 1
+
+
+def test_an_answer_of_a_list_that_is_none_is_the_tests(scripts: Any) -> None:
+    """It stalls at once, as a call to a cluster without a handler does."""
+    host = scripts.start(CALL, "rqh ret 1")
+    host.cluster("aux", [None])
+    before = host.clock.now
+    assert "a callout waits for an answer" in str(stall(host)).splitlines()[0]
+    assert host.clock.now == before
+
+
+def test_a_grpc_call_that_a_list_leaves_to_the_test_stalls_at_once(scripts: Any) -> None:
+    """Also where the filter set a timeout."""
+    host = scripts.start("rqh gcall rpc s M 1000 m", "rqh ret 1")
+    host.cluster("rpc", [None])
+    before = host.clock.now
+    assert "a callout waits for an answer" in str(stall(host)).splitlines()[0]
+    assert host.clock.now == before

@@ -219,7 +219,6 @@ def test_options_are_checked(options: Any, message: str, scripts: Any) -> None:
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda s: s.start(strict=True), "strict=True: the mock host does not check strictly yet"),
         (
             lambda s: s.start(routes=[{"match": {"prefix": "/"}, "route": {"cluster": "web"}, "typed": 1}]),
             "routes: the mock host does not emulate route.typed of Envoy's routes",

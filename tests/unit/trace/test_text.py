@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_proxywasm.abi.enums import MapType, Status
 from pytest_proxywasm.model import Action, LogLevel
 from pytest_proxywasm.trace import Arguments, Callback, Hostcall, Trace, WasiCall
-from pytest_proxywasm.trace.text import callback_line, hostcall_line, show, show_bytes
+from pytest_proxywasm.trace.text import callback_line, hostcall_line, hostcall_lines, show, show_bytes
 
 
 def callback(name: str = "proxy_on_request_headers", context: int = 2, **args: Any) -> Callback:
@@ -253,3 +253,21 @@ def test_redacted_headers_do_not_show_their_values(call: Hostcall, line: str) ->
     before = trace_of(event).text()
     assert trace_of(event).text(redact=["AUTHORIZATION", "cookie"]).splitlines()[2] == f"    {line}"
     assert trace_of(event).text() == before
+
+
+def test_one_name_to_redact_needs_no_list() -> None:
+    """As with include and exclude."""
+    event = callback()
+    event.hostcalls = [hostcall("proxy_add_header_map_value", map=MapType(0), key="x-key", value=b"secret")]
+    assert 'value="<redacted>"' in trace_of(event).text(redact="X-Key")
+
+
+def test_messages_of_errors_hide_what_usually_is_secret_and_say_why_a_call_failed() -> None:
+    """They end up in the logs of CI."""
+    call = hostcall("proxy_add_header_map_value", Status.BAD_ARGUMENT, map=MapType(2), key="Cookie", value=b"secret")
+    call.because(("{} is not there".format, "the map"))
+    assert hostcall_lines(call) == [
+        'proxy_add_header_map_value map=HTTP_RESPONSE_HEADERS key="Cookie" value="<redacted>" -> BAD_ARGUMENT',
+        "    ^ the map is not there",
+    ]
+    assert hostcall_lines(hostcall("proxy_done")) == ["proxy_done -> OK"]

@@ -1,0 +1,104 @@
+"""The Envoys of a run: one is started ahead for the filters that were asked for last; none survives the run."""
+
+from __future__ import annotations
+
+import atexit
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .code import CodeStore
+from .instance import Instance
+from .setup import Setup
+
+__all__ = ["Pool"]
+
+KEPT = 2
+"""For how many sets of filters an Envoy is started ahead."""
+
+
+class Pool:
+    """Hands out Envoys.
+
+    Args:
+        binary: the Envoy to run.
+        reuse: whether one is kept for the next test with the same filters, unless something is left in it.
+        ahead: whether the next one with the same filters is started in the background.
+    """
+
+    def __init__(self, binary: Path, *, ahead: bool = True, reuse: bool = False) -> None:
+        self.binary = binary
+        self._reuse = reuse
+        self._used: dict[Setup, Instance] = {}
+        self._ahead = ahead
+        self._code = CodeStore()
+        self._ready: OrderedDict[Setup, Instance] = OrderedDict()
+        self._ending: list[Instance] = []
+        self._closed = False
+        atexit.register(self.close)
+
+    def take(self, setup: Setup, clusters: Mapping[str, Any]) -> Instance:
+        """An Envoy nobody has used, which may still be starting.
+
+        Those with clusters from the start are not started ahead: filters may call them while they start.
+        """
+        self._reap()
+        used = self._used.pop(setup, None) if not clusters else None
+        if used is not None and not used.process.ended:
+            used.begin_again()
+            return used
+        instance = self._ready.pop(setup, None) if not clusters else None
+        if instance is not None and instance.process.ended:
+            self._end(instance)
+            instance = None
+        if instance is None:
+            instance = self._start(setup, clusters)
+        if self._ahead and not clusters:
+            self._ready[setup] = self._start(setup, {})
+            while len(self._ready) > KEPT:
+                _, oldest = self._ready.popitem(last=False)
+                self._end(oldest)
+        return instance
+
+    def _start(self, setup: Setup, clusters: Mapping[str, Any]) -> Instance:
+        return Instance(self.binary, setup, clusters, self._code)
+
+    def give_back(self, instance: Instance) -> None:
+        """Nobody needs it any more."""
+        if self._reuse and instance.reusable:
+            other, self._used[instance.setup] = self._used.get(instance.setup), instance
+            if other is not None:
+                self._end(other)
+            return
+        self._end(instance)
+
+    def _end(self, instance: Instance) -> None:
+        instance.begin_stop()
+        self._ending.append(instance)
+
+    def _reap(self) -> None:
+        still = []
+        for instance in self._ending:
+            if instance.process.ended:
+                instance.stop()
+            else:
+                still.append(instance)
+        self._ending = still
+
+    def close(self) -> None:
+        """End them all."""
+        if self._closed:
+            return
+        self._closed = True
+        for instance in self._used.values():
+            self._end(instance)
+        self._used.clear()
+        atexit.unregister(self.close)
+        for instance in self._ready.values():
+            self._end(instance)
+        self._ready.clear()
+        for instance in self._ending:
+            instance.stop()
+        self._ending.clear()
+        self._code.close()

@@ -1,0 +1,233 @@
+"""Strategies: filters of many kinds, and what happens to a host in its life; everything is legal traffic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+import pytest_proxywasm as pw
+
+__all__ = ["GALLERY", "Life", "Step", "gallery_lives", "probe_lives"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One exchange: the arguments of ``host.request``."""
+
+    arguments: dict[str, Any]
+    upstream: Any
+
+
+@dataclass(frozen=True)
+class Life:
+    """A host's life.
+
+    Attributes:
+        configuration: of its one filter.
+        filter: other options of the filter.
+        clusters: what answers callouts, as functions of nothing but the call.
+        steps: exchanges in order.
+    """
+
+    configuration: str
+    filter: dict[str, Any]
+    clusters: dict[str, Any]
+    steps: list[Step]
+
+
+_TOKEN = "abcdefghijklmnopqrstuvwxyz0123456789-_.!#$%&'*+^`|~"
+_RESERVED = {"connection", "te", "upgrade", "host", "expect", "keep-alive"}
+_LEGAL = bytes(b for b in range(256) if b >= 0x20 and b != 0x7F)
+
+
+class Repeated(bytes):
+    """A long piece with a short repr."""
+
+    def __repr__(self) -> str:
+        return f"{self[:1]!r} * {len(self)}"
+
+
+VALUES = st.one_of(
+    st.sampled_from(
+        [b"", b"1", b"a, b", b"text/plain", b"application/grpc", b"a=1; b=2", b"\xff\xc3\x28", Repeated(b"v" * 300)]
+    ),
+    st.lists(st.sampled_from(list(_LEGAL)), max_size=12).map(lambda codes: bytes(codes).strip(b" \t")),
+)
+_COMMON = """
+x-a x-b X-Block cookie accept user-agent referer x-forwarded-for x-request-id content-type authorization x-secret
+x-panic x-forwarded-proto range via accept-encoding
+""".split()
+NAMES = st.one_of(
+    st.sampled_from(_COMMON),
+    st.text(_TOKEN, min_size=1, max_size=8).filter(lambda name: name.lower() not in _RESERVED),
+)
+HEADERS = st.lists(st.tuples(NAMES, VALUES), max_size=5)
+TRAILER_NAMES = st.one_of(
+    st.sampled_from(["x-t", "grpc-status", "x-checksum"]), st.text("abcxyz-", min_size=1, max_size=6)
+)
+TRAILERS = st.lists(st.tuples(TRAILER_NAMES, VALUES), max_size=3)
+PIECES = st.one_of(
+    st.sampled_from([b"x", b"fish", b"one fi", b"sh", Repeated(b"a" * 1000), Repeated(b"b" * 15_000)]),
+    st.binary(min_size=1, max_size=20),
+)
+CHUNKS = st.lists(PIECES, min_size=0, max_size=4)
+METHODS = st.sampled_from(["GET", "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "odd"])
+PATHS = st.sampled_from(
+    ["/", "/a", "/a?b=c&d", "/%20%00", "//x//", "/a/../b", "/" + "p" * 200, "/a?", "/~;,:@!$&'()*+="]
+)
+STATUSES = st.sampled_from([200, 200, 200, 201, 204, 301, 304, 400, 404, 418, 500, 503, 599])
+
+
+@st.composite
+def bodies(draw: Any) -> dict[str, Any]:
+    """``body``, ``chunks``, ``trailers``, or nothing of them."""
+    kind = draw(st.sampled_from(["none", "none", "body", "chunks", "trailers"]))
+    if kind == "none":
+        return {}
+    if kind == "body":
+        return {"body": draw(PIECES)}
+    found: dict[str, Any] = {"chunks": draw(CHUNKS)}
+    if kind == "trailers":
+        found["trailers"] = draw(TRAILERS)
+    return found
+
+
+@st.composite
+def responses(draw: Any) -> pw.Response:
+    """Legal responses."""
+    status = draw(STATUSES)
+    names = st.one_of(
+        st.sampled_from(
+            ["x-a", "X-Up", "set-cookie", "content-type", "date", "server", "etag", "vary", "location", "via"]
+        ),
+        st.text("abcxyz-", min_size=1, max_size=6),
+    )
+    headers = draw(st.lists(st.tuples(names, VALUES), max_size=4))
+    return pw.Response(status, headers, **({} if status in (204, 304) else draw(bodies())))
+
+
+ANSWERS = st.one_of(
+    responses(),
+    responses(),
+    responses(),
+    st.sampled_from([pw.Reset(), pw.Reset(after_headers=True), pw.ConnectionRefused()]),
+)
+
+
+@st.composite
+def steps(draw: Any) -> Step:
+    """One exchange."""
+    arguments = {
+        "method": draw(METHODS),
+        "path": draw(PATHS),
+        "headers": draw(HEADERS),
+        "http_version": draw(st.sampled_from(["1.1", "1.1", "2"])),
+        **draw(bodies()),
+    }
+    if draw(st.integers(0, 7)) == 0:
+        arguments["authority"] = draw(st.sampled_from(["a", "example.com:8080", "[::1]:80"]))
+    return Step(arguments, draw(ANSWERS))
+
+
+LIVES_STEPS = st.lists(steps(), min_size=1, max_size=3)
+
+
+def _pairs(key: str) -> st.SearchStrategy[list[str]]:
+    name = st.sampled_from(["x-a", "x-b", "cookie", "content-type", "x-new", "server", "date", ":path", "accept"])
+    value = st.sampled_from(["1", "two words", "a,b", "/p?q", ""])
+    verb = st.sampled_from(["set", "add"])
+    line = st.builds(lambda v, n, x: f"{key}-{v}={n}: {x}", verb, name, value)
+    gone = st.builds(lambda n: f"{key}-remove={n}", name.filter(lambda n: not n.startswith(":")))
+    return st.lists(st.one_of(line, gone), max_size=4)
+
+
+@st.composite
+def _headers(draw: Any) -> str:
+    return "\n".join(["filter=headers", *draw(_pairs("request")), *draw(_pairs("response"))])
+
+
+@st.composite
+def _body(draw: Any) -> str:
+    find, to = draw(st.sampled_from([("fish", "bird"), ("x", ""), ("a", "bb"), ("one", "1")]))
+    return f"filter=body\nfind={find}\nreplace={to}\non={draw(st.sampled_from(['request', 'response', 'both']))}"
+
+
+GALLERY: dict[str, st.SearchStrategy[str]] = {
+    "headers": _headers(),
+    "body": _body(),
+    "auth": st.just("filter=auth\ntoken=s3cret"),
+    "trailers": st.just("filter=trailers"),
+    "properties": st.just("filter=properties"),
+    "metrics": st.just("filter=metrics"),
+    "shared": st.just("filter=shared"),
+    "kinds": st.just("filter=kinds"),
+    "panic": st.just("filter=panic"),
+    "callout": st.just("filter=callout\ncluster=auth\npath=/check\ntimeout-ms=1000"),
+    "grpc": st.just("filter=grpc\ncluster=auth"),
+}
+"""The gallery's filters by kind."""
+
+HTTP_CALLS = st.one_of(
+    responses(), st.sampled_from([pw.Reset(), pw.Reset(after_headers=True), pw.ConnectionRefused(), pw.NoHosts()])
+)
+GRPC_CALLS = st.one_of(
+    st.builds(
+        lambda messages, status, message: pw.GrpcResponse(messages=tuple(messages), status=status, message=message),
+        st.lists(st.sampled_from([b"yes", b"", b"\xff"]), max_size=2),
+        st.sampled_from([0, 0, 0, 7, 16]),
+        st.sampled_from(["", "no", "odd % é"]),
+    ),
+    st.sampled_from([pw.Reset(), pw.ConnectionRefused(), pw.NoHosts(), pw.Response(500), pw.Response(200, body="x")]),
+)
+FILTER = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.just("named"),
+        "failure_policy": st.sampled_from(["fail_closed", "fail_open", "fail_open_legacy"]),
+        "allow_on_headers_stop_iteration": st.booleans(),
+    },
+)
+
+
+@st.composite
+def gallery_lives(draw: Any, kinds: tuple[str, ...]) -> Life:
+    """A gallery filter's host and its exchanges."""
+    kind = draw(st.sampled_from(kinds))
+    answers = {"callout": HTTP_CALLS, "grpc": GRPC_CALLS}.get(kind)
+    clusters = {"auth": draw(answers)} if answers is not None else {}
+    return Life(draw(GALLERY[kind]), draw(FILTER), clusters, draw(LIVES_STEPS))
+
+
+# The probe: scripts, one operation a line. What would only wait, crash Envoy or depend on the time is left out.
+_EVENTS = st.sampled_from("rqh rqh rqb rqt rsh rsh rsb rst log done ctx".split())
+_WORDS = st.sampled_from(
+    "x-a x-b :path :method :status cookie content-type abc '' %ff a%20b host server date x-t".split()
+)
+_MAPS = st.sampled_from("0 1 2 3".split())
+_BUFFERS = st.sampled_from("0 1".split())
+_SMALL = st.sampled_from("0 1 2 3 5 100".split())
+_STATUS = st.sampled_from("200 204 302 403 418 503".split())
+_OPERATIONS = (
+    "get M W|get M W|add M W W|rep M W W|rem M W|pairs M|size M|bget B N N|bget B 0 100|bset B 0 N W|bset B N N W|"
+    "bstat B|"
+    "setprop W W|prop W|prop request.path|prop response.code|prop request.total_size|"
+    "prop response.code_details|"
+    "local S W W N W W|local S '' W -1|sdset W W 0|sdget W|mdef N W|minc N N|mget N|ret 1|ret 0|log N W|status|cont 0|"
+    "foreign compress W|qreg W|qenq 1 W|qdeq 1|setpairs M W W W W|bget 7 0 9|bget 4 0 9|pairs 6"
+).split("|")
+_PARTS = {"M": _MAPS, "W": _WORDS, "N": _SMALL, "B": _BUFFERS, "S": _STATUS}
+
+
+@st.composite
+def _lines(draw: Any) -> str:
+    selector = draw(st.sampled_from(["", "", "", "#1", "#2", "$", "!"]))
+    words = draw(st.sampled_from(_OPERATIONS)).split()
+    return " ".join([f"{draw(_EVENTS)}{selector}", *(draw(_PARTS[word]) if word in _PARTS else word for word in words)])
+
+
+@st.composite
+def probe_lives(draw: Any) -> Life:
+    """A script for the probe and its exchanges."""
+    return Life("\n".join(draw(st.lists(_lines(), max_size=6))), draw(FILTER), {}, draw(LIVES_STEPS))

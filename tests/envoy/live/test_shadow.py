@@ -1,0 +1,122 @@
+"""Exchanges of the mock that are held against a real Envoy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import pytest_proxywasm as pw
+from pytest_proxywasm.toolkit import Toolkit
+
+from .conftest import probe
+
+CALL = "rqh http auth 1000 '' :method GET :path /c :authority a\nrqh ret 1\nhttp pairs 6\nhttp effctx {0}\nhttp cont 0"
+
+
+def test_what_agrees_is_counted(in_both: Toolkit) -> None:
+    with in_both.host(probe("rqh add 0 x 1\nrqh pairs 0\nlog prop response.code")) as host:
+        for version in ("1.1", "2"):
+            assert host.post("/", body=b"abc", http_version=version).response is not None
+    assert isinstance(host, pw.MockHost)
+    assert in_both.checks.lines() == ["2 of 2 exchanges were compared with Envoy 1.40.0: 0 differ"]
+
+
+def test_answers_of_clusters_are_those_of_the_mock(in_both: Toolkit) -> None:
+    """A handler runs once, and Envoy's filter gets what the mock's got."""
+    asked: list[str] = []
+
+    def auth(call: pw.Callout) -> pw.Response:
+        asked.append(call.path)
+        return pw.Response(200 + len(asked))
+
+    def upstream(request: pw.Request) -> pw.Response:
+        asked.append(request.path)
+        return pw.Response(200, body=str(len(asked)))
+
+    with in_both.host(probe(CALL.format(2)), clusters={"auth": auth}, upstream=upstream) as host:
+        response = host.get("/u").response
+    assert response is not None
+    assert (response.body, asked) == (b"2", ["/c", "/u"])
+    assert (in_both.checks.agreed, in_both.checks.total) == (1, 1)
+
+
+@pytest.mark.parametrize("script", ["rqh trap", "rqh ret 1", "rqh cont 1"], ids=["trap", "stall", "crash"])
+def test_failures_agree(in_both: Toolkit, script: str) -> None:
+    with in_both.host(probe(script)) as host, pytest.raises(pw.FilterError) as caught:
+        host.get("/")
+    assert not isinstance(caught.value, pw.EnvoyDiffersError)
+    assert (in_both.checks.agreed, in_both.checks.total) == (1, 1)
+
+
+def test_a_refused_start_agrees(in_both: Toolkit) -> None:
+    with pytest.raises(pw.FilterStartError, match="the guest returned 0"):
+        in_both.host(probe("cfg ret 0"))
+    assert (in_both.checks.agreed, in_both.checks.total) == (1, 1)
+
+
+def test_a_difference_is_an_error_at_that_line(in_both: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mock that adds a header is found out."""
+    from pytest_proxywasm.host.http import ends
+
+    finish = ends.finish_response_headers
+
+    def wrong(headers: Any, *args: Any, **options: Any) -> None:
+        headers.add(b"x-wrong", b"1")
+        finish(headers, *args, **options)
+
+    monkeypatch.setattr(ends, "finish_response_headers", wrong)
+    with in_both.host(probe("")) as host:
+        with pytest.raises(pw.EnvoyDiffersError) as caught:
+            host.get("/a")
+        assert str(caught.value) == (
+            "GET /a is not the same in the mock and in Envoy 1.40.0:\n\n"
+            "response.headers (- mock, + Envoy):\n"
+            "    @@ -2,5 +2,4 @@\n"
+            "     content-length: '0'\n"
+            "     x-envoy-upstream-service-time: '<ms>'\n"
+            "    -x-wrong: '1'\n"
+            "     date: '<date>'\n"
+            "     server: 'envoy'\n\n"
+            "The test saw the mock's result. What Envoy does counts: the filter may not work there as this test says. "
+            "Run the test with --proxywasm-host=envoy to see it in Envoy alone."
+        )
+        host.get("/b")
+    assert in_both.checks.lines() == [
+        "1 of 2 exchanges were compared with Envoy 1.40.0: 1 differ",
+        "1 could not be compared:",
+        "      1  an exchange before it was not the same",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("use", "reason"),
+    [
+        (lambda host: host.clock.advance(1), "the virtual clock was moved"),
+        (lambda host: host.inject("proxy_log", "INTERNAL_FAILURE"), "the test injects statuses"),
+        (lambda host: host.foreign_function("f", bytes), "the test offers a foreign function"),
+        (lambda host: host.properties.update({"a": "b"}), "properties are set by the test"),
+        (lambda host: host.shared_data.update({"a": b"b"}), "the test writes shared data"),
+        (lambda host: host.restart(), "the test restarts the VMs"),
+        (lambda host: setattr(host, "log_level", 3), "the test sets the log level"),
+    ],
+)
+def test_what_cannot_be_compared_is_counted_with_its_reason(in_both: Toolkit, use: Any, reason: str) -> None:
+    with in_both.host(probe("")) as host:
+        host.get("/")
+        use(host)
+        host.get("/")
+    assert (in_both.checks.agreed, dict(in_both.checks.unchecked)) == (1, {reason: 1})
+
+
+def test_streams_driven_by_hand_are_counted(in_both: Toolkit) -> None:
+    with in_both.host(probe("")) as host:
+        host.stream().request_headers(end_of_stream=True)
+        host.get("/")
+    assert dict(in_both.checks.unchecked) == {"streams are driven by hand": 2}
+
+
+def test_filters_that_tick_are_counted(in_both: Toolkit) -> None:
+    with in_both.host(probe("cfg tick 1000")) as host:
+        host.get("/")
+    assert dict(in_both.checks.unchecked) == {"the filter ticks, and time is real in Envoy": 1}
