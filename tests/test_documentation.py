@@ -39,6 +39,7 @@ def test_the_examples_run_and_print_what_the_page_shows(
     page: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CI", raising=False)  # pytest prints longer lines there
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # syrupy reports nothing there
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("PYTEST_ADDOPTS", "--hypothesis-profile=ci")  # no deadline for an example on a busy machine
     folder = pytester.path

@@ -94,7 +94,6 @@ class EnvoyHost:
             pool.give_back(instance)
             raise
         self._traps_seen = len(instance.reading.traps)
-        self._at_start = EnvoyMetrics(instance).all()
 
     # What tests do.
 

@@ -15,11 +15,12 @@ from typing import Any
 from ..errors import FilterStartError
 from ..headers import Headers
 from ..host.callouts import Cluster
-from ..model import Callout, ConnectionRefused, GrpcResponse, NoHosts
+from ..model import Callout, ConnectionRefused, GrpcResponse, Metric, NoHosts
 from .code import CodeStore
 from .configuration import cluster
 from .grpc_server import GrpcServer
 from .keeper import Keeper
+from .metrics import read_metrics
 from .process import EnvoyFailure, EnvoyProcess
 from .reading import Reading
 from .servers import ANSWERING, HttpServer, Served, Server
@@ -31,6 +32,13 @@ __all__ = ["Instance"]
 CLUSTER_SECONDS = 30.0
 HELD_SECONDS = 3.0
 """How long the answer to a callout is held back at most while the client sends."""
+LEAVES_STATE = (
+    "proxy_set_shared_data",
+    "proxy_get_shared_data",
+    "proxy_register_shared_queue",
+    "proxy_resolve_shared_queue",
+    "proxy_enqueue_shared_queue",
+)
 GRPC_CALLS = ("proxy_grpc_call", "proxy_grpc_stream")
 
 
@@ -41,6 +49,8 @@ class Instance:
         served: the requests that reached a server, in order.
         errors: what went wrong in servers, such as an assertion of a test's callable.
         answer_upstream: says what answers a request that reaches the upstream.
+        at_start: the metrics when the filters had started.
+        before: the metrics when it was taken for another test; none for a fresh one.
         reading: what Envoy's log says so far.
     """
 
@@ -53,6 +63,8 @@ class Instance:
         self.reading = Reading(names=[one.name for one in setup.guests])
         self.handlers: dict[str, Cluster] = {}
         self.streams: list[dict[str, str]] = []
+        self.at_start: dict[str, Metric] = {}
+        self.before: dict[str, Metric] = {}
         self._servers: dict[str, Server | None] = {}
         self._over = threading.Event()
         self._sent = threading.Event()
@@ -92,6 +104,8 @@ class Instance:
         self.keeper.pass_through()
         self.port = ports.get(CHAIN, ports[KEEPER])
         self.read()
+        self.reading.begin()
+        self.at_start = self.metrics()
 
     def _start_error(self) -> FilterStartError:
         reading = Reading(names=self.reading.names, keep="all")
@@ -239,6 +253,38 @@ class Instance:
             self._access_offset += end
             self.streams += [json.loads(line) for line in data[:end].splitlines() if line.strip()]
         return self.streams
+
+    def metrics(self) -> dict[str, Metric]:
+        """Every metric of the filters."""
+        return read_metrics(self.process)
+
+    # Another use.
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another test may have it: nothing has failed, and nothing is left that a filter could find."""
+        left = any(self.reading.trace.hostcalls(name) for name in LEAVES_STATE)
+        return bool(self.port) and not (left or self.reading.traps or self.errors or self.process.ended)
+
+    def begin_again(self) -> None:
+        """As fresh as it can be made: clusters are gone, and everything counts from here."""
+        if self._servers or self.handlers:
+            for server in self._servers.values():
+                if server is not None:
+                    server.close()
+            had = bool(self._servers)
+            self._servers, self.handlers = {}, {}
+            if had:
+                self._write_clusters()
+                self._await_update()
+        self.upstream.drop()
+        self.keeper.pass_through()
+        self.read()
+        self.reading.begin_again()
+        self.served.clear()
+        self.ended_streams()
+        self.streams.clear()
+        self.before = self.metrics()
 
     # The end.
 

@@ -10,8 +10,9 @@ from ..model import Metric
 
 if TYPE_CHECKING:
     from .instance import Instance
+    from .process import EnvoyProcess
 
-__all__ = ["EnvoyMetrics"]
+__all__ = ["EnvoyMetrics", "read_metrics"]
 
 PREFIX = "wasmcustom."
 
@@ -26,22 +27,16 @@ class EnvoyMetrics(Mapping[str, Metric]):
         self._instance = instance
 
     def all(self) -> dict[str, Metric]:
-        """Every metric."""
-        found: dict[str, Metric] = {}
-        for kind in ("counter", "gauge"):
-            text = self._instance.process.admin(f"/stats?type={kind.capitalize()}s&filter=^{PREFIX}")
-            for line in text.splitlines():
-                name, _, value = line.rpartition(": ")
-                if name.startswith(PREFIX) and value.isdigit():
-                    found[name.removeprefix(PREFIX)] = Metric(kind, int(value))
-        text = self._instance.process.admin(
-            f"/stats?type=Histograms&filter=^{PREFIX}&format=json&histogram_buckets=cumulative"
-        )
-        for stat in json.loads(text).get("stats", ()):
-            for one in stat.get("histograms", ()) if isinstance(stat.get("histograms"), list) else ():
-                counts = [bucket["cumulative"] for bucket in one.get("buckets", ())]
-                found[one["name"].removeprefix(PREFIX)] = Metric("histogram", max(counts, default=0))
-        return found
+        """Every metric; of an Envoy that was used before, from this test's start."""
+        now = self._instance.metrics()
+        before, start = self._instance.before, self._instance.at_start
+        for name, metric in list(now.items()):
+            if name in before and metric.kind != "gauge":
+                value = metric.value - before[name].value + (start[name].value if name in start else 0)
+                now[name] = Metric(metric.kind, value)
+                if not value and name not in start:
+                    del now[name]
+        return now
 
     def __getitem__(self, name: str) -> Metric:
         found = self.all()
@@ -57,3 +52,20 @@ class EnvoyMetrics(Mapping[str, Metric]):
 
     def __repr__(self) -> str:
         return repr(self.all())
+
+
+def read_metrics(process: EnvoyProcess) -> dict[str, Metric]:
+    """Every metric of the filters, as the admin listener tells."""
+    found: dict[str, Metric] = {}
+    for kind in ("counter", "gauge"):
+        text = process.admin(f"/stats?type={kind.capitalize()}s&filter=^{PREFIX}")
+        for line in text.splitlines():
+            name, _, value = line.rpartition(": ")
+            if name.startswith(PREFIX) and value.isdigit():
+                found[name.removeprefix(PREFIX)] = Metric(kind, int(value))
+    text = process.admin(f"/stats?type=Histograms&filter=^{PREFIX}&format=json&histogram_buckets=cumulative")
+    for stat in json.loads(text).get("stats", ()):
+        for one in stat.get("histograms", ()) if isinstance(stat.get("histograms"), list) else ():
+            counts = [bucket["cumulative"] for bucket in one.get("buckets", ())]
+            found[one["name"].removeprefix(PREFIX)] = Metric("histogram", max(counts, default=0))
+    return found

@@ -23,11 +23,14 @@ class Pool:
 
     Args:
         binary: the Envoy to run.
+        reuse: whether one is kept for the next test with the same filters, unless something is left in it.
         ahead: whether the next one with the same filters is started in the background.
     """
 
-    def __init__(self, binary: Path, *, ahead: bool = True) -> None:
+    def __init__(self, binary: Path, *, ahead: bool = True, reuse: bool = False) -> None:
         self.binary = binary
+        self._reuse = reuse
+        self._used: dict[Setup, Instance] = {}
         self._ahead = ahead
         self._code = CodeStore()
         self._ready: OrderedDict[Setup, Instance] = OrderedDict()
@@ -41,6 +44,10 @@ class Pool:
         Those with clusters from the start are not started ahead: filters may call them while they start.
         """
         self._reap()
+        used = self._used.pop(setup, None) if not clusters else None
+        if used is not None and not used.process.ended:
+            used.begin_again()
+            return used
         instance = self._ready.pop(setup, None) if not clusters else None
         if instance is not None and instance.process.ended:
             self._end(instance)
@@ -59,6 +66,11 @@ class Pool:
 
     def give_back(self, instance: Instance) -> None:
         """Nobody needs it any more."""
+        if self._reuse and instance.reusable:
+            other, self._used[instance.setup] = self._used.get(instance.setup), instance
+            if other is not None:
+                self._end(other)
+            return
         self._end(instance)
 
     def _end(self, instance: Instance) -> None:
@@ -79,6 +91,9 @@ class Pool:
         if self._closed:
             return
         self._closed = True
+        for instance in self._used.values():
+            self._end(instance)
+        self._used.clear()
         atexit.unregister(self.close)
         for instance in self._ready.values():
             self._end(instance)

@@ -30,6 +30,7 @@ _CALL = re.compile(r"\[vm->host\] ([\w.]+)\.(\w+)\((.*)\)", re.DOTALL)
 _ANSWER = re.compile(r"\[vm<-host\] ([\w.]+)\.(\w+) return: (.*)", re.DOTALL)
 _OBSERVED = re.compile(rf"{OBSERVED} (\w+) (\w+) (\S*)\Z")
 _TRAP = re.compile(r"Function: (\w+) failed: (.*)", re.DOTALL)
+CALL_IDS = ("call_id", "call_or_stream_id")
 _LEVELS = {
     "trace": LogLevel.TRACE,
     "debug": LogLevel.DEBUG,
@@ -106,6 +107,39 @@ class Reading:
     others: list[str] = field(default_factory=list)
     observed: list[Observed] = field(default_factory=list)
     _threads: dict[str, _Thread] = field(default_factory=dict)
+    _started: tuple[int, int, int] | None = None
+    _contexts: dict[int, int] | None = None
+    _calls: dict[int, int] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """The start of the filters is over."""
+        self._started = len(self.trace), len(self.logs), self.tick_ms
+
+    def begin_again(self) -> None:
+        """As after the start, in an Envoy that has been used: contexts and calls are numbered anew."""
+        assert self._started is not None
+        events, logs, self.tick_ms = self._started
+        labelled = self.trace.labelled
+        self.trace = Trace(self.trace[:events], labelled=labelled)
+        self.logs = self.logs[:logs]
+        self.traps, self.observed, self.others = [], [], []
+        roots = {event.context_id for event in self.trace}
+        self._contexts = {one: one for one in roots}
+        self._calls = {}
+
+    def _context(self, number: int) -> int:
+        """A context's id, by first appearance in an Envoy that has been used."""
+        if self._contexts is None:
+            return number
+        return self._contexts.setdefault(number, max(self._contexts.values(), default=0) + 1)
+
+    def _call_id(self, number: int) -> int:
+        """The id of a callout, by first appearance; its lowest bits say what kind of call it is."""
+        if self._contexts is None:
+            return number
+        kind = number & 3
+        same = sum(1 for known in self._calls if known & 3 == kind)
+        return self._calls.setdefault(number, 4 * (same + 1) + kind)
 
     def feed(self, records: Iterable[Record]) -> None:
         """Take in what was logged since the last time."""
@@ -154,8 +188,10 @@ class Reading:
         args = Arguments()
         context_id = 0
         if spec is not None and words:
-            context_id = words[0]
+            context_id = self._context(words[0])
             for key, value in zip(spec.params, words[1:]):
+                if key in CALL_IDS:
+                    value = self._call_id(value)
                 args[key] = bool(value) if key in spec.booleans else value
         label = self.names[0] if len(self.names) == 1 else ""
         event = Callback(name, args, context_id, label, -1 if thread_id == self.main else 0)
