@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..errors import UsageError
 from ..host.context import RootContext
 from ..host.state import Captured, Running, capture

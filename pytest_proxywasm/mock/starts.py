@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..engine.state import seconds
 from ..host.state import Captured
 from ..model import GuestLog, NoHosts
