@@ -21,7 +21,7 @@ from ..host.http.stream import HttpStreamCore
 from ..host.options import check_options, check_protocol, one_of
 from ..host.plugin import PluginConfig
 from ..host.proxy import Proxy
-from ..host.state import Captured, capture
+from ..host.state import Captured
 from ..host.tcp.stream import TcpStreamCore
 from ..model import Callout, Exchange, GuestLog, LogLevel, Request, Response, Upstream
 from ..plans import ExchangePlan, Schedule, TcpPlan
@@ -166,24 +166,6 @@ class MockHost:
     def _adopt(self, proxy: Proxy, on_log: Callable[[GuestLog], None] | None) -> None:
         proxy.on_log = on_log
         proxy.on_test_acted = self._tell_test
-
-    def capture_start(self) -> Captured | None:
-        """What this host, which has just been started, gives to others that start in the same way.
-
-        ``None`` when the start has left behind what cannot be given to another: callouts, or what cannot be saved.
-        """
-        proxy = self._proxy
-        busy = proxy.pending_callouts or proxy.callouts.mark() or len(proxy.logs) < proxy.logs.mark()
-        vms = [vm for worker in (self._main, *self._workers) for vm in worker.vms.values()]
-        if busy or any(vm.has_called_out or vm.guest.unsaved for vm in vms):
-            return None
-        kept = proxy.on_log, proxy.on_test_acted, proxy.clusters
-        proxy.on_log, proxy.on_test_acted, proxy.clusters = None, None, {}
-        try:
-            captured = capture(proxy, self._main, self._workers)
-        finally:
-            proxy.on_log, proxy.on_test_acted, proxy.clusters = kept
-        return None if captured.uncopied else captured
 
     # What tests do.
 
