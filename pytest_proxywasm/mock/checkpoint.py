@@ -20,11 +20,12 @@ __all__ = ["Checkpoint", "capture_start", "restore_checkpoint", "take_checkpoint
 class Checkpoint:
     """A moment of a host, for ``host.restore``; holds as much memory as the guests do."""
 
-    __slots__ = ("_exchanges", "_host", "_next_worker", "_state")
+    __slots__ = ("_exchanges", "_host", "_next_worker", "_runs", "_state")
 
     _exchanges: list[Any]
     _host: weakref.ref[MockHost]
     _next_worker: int
+    _runs: list[Any]
     _state: Captured
 
     def __repr__(self) -> str:
@@ -65,6 +66,7 @@ def take_checkpoint(host: MockHost) -> Checkpoint:
         ) from None
     checkpoint._host = weakref.ref(host)
     checkpoint._exchanges = list(host.exchanges)
+    checkpoint._runs = list(host.runs)
     checkpoint._next_worker = host._next_worker
     return checkpoint
 
@@ -105,6 +107,8 @@ def restore_checkpoint(host: MockHost, checkpoint: Checkpoint) -> None:
     host._connections.clear()
     host._starts_at.clear()
     host.exchanges[:] = checkpoint._exchanges
+    host.runs.clear()
+    host.runs.extend(checkpoint._runs)
     host._next_worker = checkpoint._next_worker
     before = _vms(host)
     checkpoint._state.put_back()

@@ -81,7 +81,6 @@ class MockHost:
     ) -> None:
         check_options(filters, services, protocol, starts, on_trap, workers, upstream, routes)
         self._made_with: dict[str, Any] = {
-            "engine": engine,
             "protocol": protocol,
             "services": tuple(services),
             "workers": workers,
@@ -97,6 +96,9 @@ class MockHost:
             "guest_budget": guest_budget,
             "max_memory": max_memory,
         }
+        self.start_another: Callable[..., MockHost] = lambda filters, options: MockHost(
+            filters, engine=engine, **options
+        )
         self.filters = tuple(filters)
         self.closed = False
         self.protocol = protocol
@@ -292,7 +294,11 @@ class MockHost:
         """
         self._check_usable()
         check_protocol(self.protocol, "tcp" if isinstance(plan, TcpPlan) else "http")
-        result: Exchange | list[Exchange] | TcpStream = run_plan(self, plan, timeout)
+        self._steps += 1
+        try:
+            result: Exchange | list[Exchange] | TcpStream = run_plan(self, plan, timeout)
+        finally:
+            self._steps -= 1
         return result
 
     def checkpoint(self) -> Checkpoint:
@@ -327,7 +333,7 @@ class MockHost:
         """A new host, started like this one with some options changed; clusters, functions and properties as now."""
         options = {**self._made_with, **changes}
         options["clusters"] = {name: cluster.handler for name, cluster in self._proxy.clusters.items()}
-        other = MockHost(self.filters, **options)
+        other = self.start_another(self.filters, options)
         other._proxy.foreign_functions.update(self._proxy.foreign_functions)
         other._proxy.overrides.update(self._proxy.overrides)
         return other

@@ -66,6 +66,13 @@ class Starts:
         on_log: Callable[[GuestLog], None] | None = None,
     ) -> MockHost:
         """A started host; see `MockHost` for options and errors."""
+        host = self._host(filters, options, on_log)
+        host.start_another = self.host
+        return host
+
+    def _host(
+        self, filters: Sequence[Filter], options: Mapping[str, Any], on_log: Callable[[GuestLog], None] | None
+    ) -> MockHost:
         key = _key(filters, options)
         start = self._known.get(key) if key is not None else None
         begin = seconds()
