@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .filters import Filter
     from .host.callouts import PendingCallout
     from .host.grpc import GrpcPendingCallout
+    from .invariants import CheckReport, Invariant, InvariantError, check
     from .mock import MockHost
     from .mock.stream import HttpStream
     from .mock.strict import Strict
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         Response,
         Timeout,
     )
+    from .plans import Answer, Drop, ExchangePlan, Schedule, Step, TcpPlan, Wait
     from .stand_ins import ANY, Placeholder, matching
     from .toolkit import Toolkit
     from .trace import Callback, Hostcall, Trace, WasiCall
@@ -59,14 +61,18 @@ __all__ = [
     "AbiError",
     "Action",
     "After",
+    "Answer",
     "BufferType",
     "Callback",
     "Callout",
+    "CheckReport",
     "ConnectionRefused",
+    "Drop",
     "EnvoyCrashError",
     "EnvoyDiffersError",
     "Errno",
     "Exchange",
+    "ExchangePlan",
     "ExpectationError",
     "Filter",
     "FilterError",
@@ -80,6 +86,8 @@ __all__ = [
     "Headers",
     "Hostcall",
     "HttpStream",
+    "Invariant",
+    "InvariantError",
     "LocalResponse",
     "LogLevel",
     "MapType",
@@ -95,17 +103,22 @@ __all__ = [
     "Request",
     "Reset",
     "Response",
+    "Schedule",
     "Status",
+    "Step",
     "StreamStalled",
     "StreamType",
     "Strict",
     "StrictError",
+    "TcpPlan",
     "TcpStream",
     "Timeout",
     "Toolkit",
     "Trace",
     "UsageError",
+    "Wait",
     "WasiCall",
+    "check",
     "matching",
 ]
 
@@ -114,6 +127,7 @@ _HOMES = {
     "filters": ("Filter",),
     "host.callouts": ("PendingCallout",),
     "host.grpc": ("GrpcPendingCallout",),
+    "invariants": ("CheckReport", "Invariant", "InvariantError", "check"),
     "stand_ins": ("ANY", "Placeholder", "matching"),
     "mock": ("MockHost",),
     "mock.stream": ("HttpStream",),
@@ -138,6 +152,7 @@ _HOMES = {
         "Response",
         "Timeout",
     ),
+    "plans": ("Answer", "Drop", "ExchangePlan", "Schedule", "Step", "TcpPlan", "Wait"),
     "toolkit": ("Toolkit",),
     "trace": ("Callback", "Hostcall", "Trace", "WasiCall"),
 }

@@ -51,8 +51,8 @@ ROWS: tuple[Row, ...] = (
     *(Row("Host", name, both=SHADOWED) for name in ("request", "get", "post", "put", "patch", "delete", "head")),
     Row("Host", "stream", _BY_HAND, "not compared: streams driven by hand"),
     Row("Host", "connect", both=SHADOWED),
+    Row("Host", "sibling", "UsageError: it is for pw.check, which compares hosts of the mock"),
     Row("Host", "run", "UsageError: plans interleave streams and move the clock", "not compared: plans"),
-    Row("Host", "capture_start", "UsageError: an Envoy process cannot be saved"),
     Row("Host", "checkpoint", "UsageError: an Envoy process cannot be saved"),
     Row("Host", "restore", "UsageError: an Envoy process cannot be put back", "not compared: checkpoints"),
     Row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -412,6 +413,24 @@ def _prepare(item: pytest.Item) -> None:
         # A filter that does not load is the test's to meet, where it starts a host.
         with contextlib.suppress(FilterStartError):
             toolkit.prepare(*(value for value in values if isinstance(value, Filter)))
+        _teach(toolkit, [value for value in values if isinstance(value, Filter)])
+
+
+def _teach(toolkit: Toolkit, filters: list[Filter]) -> None:
+    """Have strategies, if the test uses any, draw header names that the filters ask for."""
+    if not filters or "pytest_proxywasm.strategies" not in sys.modules:
+        return
+    from .strategies import learning, vocabulary
+
+    vocabulary.offer(lambda: learning.learn(lambda: toolkit.unlisted_host(*filters), filters))
+
+
+def _forget() -> None:
+    """The test is over."""
+    if "pytest_proxywasm.strategies" in sys.modules:
+        from .strategies import vocabulary
+
+        vocabulary.offer(None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -419,6 +438,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     try:
         return (yield)
     finally:
+        _forget()
         run = item.stash.get(_RUN, None)
         if run is not None:
             path, line, _ = item.reportinfo()

@@ -233,6 +233,12 @@ class Toolkit:
         self.hosts.opened(host)
         return host
 
+    def unlisted_host(self, *filters: Filter) -> MockHost:
+        """A host that belongs to no test: it shows in no report, and its guests' logs go nowhere."""
+        from .mock import MockHost
+
+        return MockHost(filters, engine=self.engine, on_trap="continue")
+
     def _open(self, chain: list[Filter], options: dict[str, Any]) -> MockHost:
         if self.backend == "envoy":
             from .envoy.host import EnvoyHost

@@ -1,12 +1,14 @@
 """Every example in README.md and docs/ runs, and prints what the documentation shows.
 
 A block after ``<!-- file: NAME -->`` is written to that file; a block after ``<!-- run: COMMAND -->`` is run, and all
-lines it shows must come out in that order (times aside).
+lines it shows must come out in that order (times aside). ``<!-- guest: FOLDER FILE -->`` has a guest of ``fixtures/``
+built into a file.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shlex
 import sys
@@ -16,9 +18,12 @@ from typing import Any
 import pytest
 
 from pytest_proxywasm.engine import wat_to_wasm
+from pytest_proxywasm.toolkit import Toolkit
 
 ROOT = Path(__file__).resolve().parents[1]
+IN_CI = bool(os.environ.get("CI"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GUEST = re.compile(r"<!-- guest: (\S+) (\S+) -->")
 BLOCK = re.compile(r"<!-- (file|run): (.+?) -->\n```\w*\n(.*?)```", re.DOTALL)
 TIME = re.compile(r"in \d+\.\d+s")
 RULE = re.compile(r"^=+|=+$")
@@ -34,6 +39,23 @@ def with_examples() -> list[Path]:
     return [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
 
 
+def build_guest(source: str, target: Path) -> None:
+    """A guest that an example tests; without its toolchain the page is skipped, and fails in CI."""
+    sys.path.insert(0, str(ROOT / "fixtures"))
+    try:
+        import toolchains
+    finally:
+        sys.path.pop(0)
+    reason = toolchains.available(source)
+    if reason is not None:
+        if IN_CI:
+            pytest.fail(f"in CI nothing is skipped: {reason}", pytrace=False)
+        pytest.skip(reason)
+    output = f"{source}/{Path(source).parts[0]}.wasm"
+    built = Toolkit(ROOT / "fixtures").filter(output, build=toolchains.build_command(source, output))
+    target.write_bytes(built.wasm_bytes())
+
+
 @pytest.mark.parametrize("page", with_examples(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_examples_run_and_print_what_the_page_shows(
     page: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
@@ -45,6 +67,8 @@ def test_the_examples_run_and_print_what_the_page_shows(
     folder = pytester.path
     (folder / "build").mkdir()
     (folder / "build/my_filter.wasm").write_bytes(wat_to_wasm((ROOT / "fixtures/wat/header.wat").read_text()))
+    for source, target in GUEST.findall(page.read_text(encoding="utf-8")):
+        build_guest(source, folder / target)
     ran = 0
     for kind, what, content in BLOCK.findall(page.read_text(encoding="utf-8")):
         if kind == "file":

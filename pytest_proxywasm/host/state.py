@@ -14,6 +14,7 @@ from enum import Enum
 from types import FunctionType, MappingProxyType, MethodType
 from typing import Any, ClassVar, Protocol
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..trace import Trace
 from .grpc_script import Script
 from .history import History

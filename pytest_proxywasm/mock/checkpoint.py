@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..errors import UsageError
 from ..host.context import RootContext
 from ..host.state import Captured, Running, capture
@@ -13,17 +14,18 @@ if TYPE_CHECKING:
     from ..host.vm import Vm
     from .host import MockHost
 
-__all__ = ["Checkpoint", "restore_checkpoint", "take_checkpoint"]
+__all__ = ["Checkpoint", "capture_start", "restore_checkpoint", "take_checkpoint"]
 
 
 class Checkpoint:
     """A moment of a host, for ``host.restore``; holds as much memory as the guests do."""
 
-    __slots__ = ("_exchanges", "_host", "_next_worker", "_state")
+    __slots__ = ("_exchanges", "_host", "_next_worker", "_runs", "_state")
 
     _exchanges: list[Any]
     _host: weakref.ref[MockHost]
     _next_worker: int
+    _runs: list[Any]
     _state: Captured
 
     def __repr__(self) -> str:
@@ -64,8 +66,30 @@ def take_checkpoint(host: MockHost) -> Checkpoint:
         ) from None
     checkpoint._host = weakref.ref(host)
     checkpoint._exchanges = list(host.exchanges)
+    checkpoint._runs = list(host.runs)
     checkpoint._next_worker = host._next_worker
     return checkpoint
+
+
+def capture_start(host: MockHost) -> Captured | None:
+    """What a host, which has just been started, gives to others that start in the same way.
+
+    ``None`` when the start has left behind what cannot be given to another: callouts, or what cannot be saved.
+    """
+    proxy = host._proxy
+    busy = proxy.pending_callouts or proxy.callouts.mark() or len(proxy.logs) < proxy.logs.mark()
+    if busy or any(vm.has_called_out or vm.guest.unsaved for vm in _vms(host)):
+        return None
+    kept = proxy.on_log, proxy.on_test_acted, proxy.clusters
+    # These are each host's own.
+    proxy.on_log, proxy.on_test_acted, proxy.clusters = None, None, {}
+    try:
+        captured = capture(proxy, host._main, host._workers)
+    except Running:
+        return None
+    finally:
+        proxy.on_log, proxy.on_test_acted, proxy.clusters = kept
+    return None if captured.uncopied else captured
 
 
 def restore_checkpoint(host: MockHost, checkpoint: Checkpoint) -> None:
@@ -83,6 +107,8 @@ def restore_checkpoint(host: MockHost, checkpoint: Checkpoint) -> None:
     host._connections.clear()
     host._starts_at.clear()
     host.exchanges[:] = checkpoint._exchanges
+    host.runs.clear()
+    host.runs.extend(checkpoint._runs)
     host._next_worker = checkpoint._next_worker
     before = _vms(host)
     checkpoint._state.put_back()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..abi.enums import Status
@@ -16,6 +16,9 @@ from ..trace import Arguments, Callback, Why
 from .explain import explain_trap
 from .loader import LoadedGuest
 
+if TYPE_CHECKING:
+    from .host import MockHost
+
 
 class MockGuest:
     """One instance of a guest, bound to its VM.
@@ -25,7 +28,11 @@ class MockGuest:
         callback: the running callback, for the trace; ``None`` when nothing is traced.
         why: what the host layer says about the status of the hostcall that runs.
         gate: ``"start"`` or ``"allocator"`` while only few hostcalls are allowed.
+        dearest_call: function calls and loop rounds of the most expensive call so far, while `measuring`.
     """
+
+    measuring: ClassVar[bool] = False
+    """Whether guests note what their calls cost, which takes time itself."""
 
     KEPT = ("memory", "instance", "_functions", "_allocator")
 
@@ -34,6 +41,7 @@ class MockGuest:
         self.callback: Callback | None = None
         self.why: Why | None = None
         self.gate: str | None = "start"
+        self.dearest_call = 0
         self.memory = memoryview(b"")
         self.instance: Instance | None = None
         self._limits = limits
@@ -193,3 +201,9 @@ class MockGuest:
 
     def wasi_exit(self, code: int) -> None:
         """Envoy returns to the guest (which then runs into ``unreachable``, as a rule)."""
+
+
+def guests_of(host: MockHost) -> list[MockGuest]:
+    """The guests of a host's workers that can still be called."""
+    vms = [vm for worker in host.workers for vm in worker.vms.values()]
+    return [vm.guest for vm in vms if isinstance(vm.guest, MockGuest) and not vm.failed]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..engine import BadModule, Engine, Limits
 from ..engine.interface import DEFAULT_BUDGET, DEFAULT_MAX_MEMORY
-from ..errors import FilterError, NotEmulatedError, StreamStalled, StrictError, UsageError
+from ..errors import FilterError, StreamStalled, StrictError, UsageError
 from ..headers import HeadersLike, Text, to_bytes
 from ..host.callouts import Cluster, PendingCallout
 from ..host.clock import Clock
@@ -20,9 +21,10 @@ from ..host.http.stream import HttpStreamCore
 from ..host.options import check_options, check_protocol, one_of
 from ..host.plugin import PluginConfig
 from ..host.proxy import Proxy
-from ..host.state import Captured, capture
+from ..host.state import Captured
 from ..host.tcp.stream import TcpStreamCore
 from ..model import Callout, Exchange, GuestLog, LogLevel, Request, Response, Upstream
+from ..plans import ExchangePlan, Schedule, TcpPlan
 from ..trace import Trace
 from ..trace.search import Step
 from .checkpoint import Checkpoint, restore_checkpoint, take_checkpoint
@@ -30,6 +32,7 @@ from .configs import plugin_config
 from .explain import explain_stall, with_later
 from .injection import Injector
 from .loader import load_guests
+from .plans import Run, run_plan
 from .plugins import Worker, start_like_envoy
 from .stream import HttpStream, answer_with, feed_request
 from .strict import Strict, Watcher
@@ -48,6 +51,7 @@ class MockHost:
     Attributes:
         protocol: ``"http"`` or ``"tcp"``.
         exchanges: every exchange so far, newest last, at most the last 1000.
+        runs: the plans that were run so far with what came of each, whole requests among them; at most the last 1000.
         closed: `close` has been called.
     """
 
@@ -76,9 +80,30 @@ class MockHost:
         started: Captured | None = None,
     ) -> None:
         check_options(filters, services, protocol, starts, on_trap, workers, upstream, routes)
+        self._made_with: dict[str, Any] = {
+            "protocol": protocol,
+            "services": tuple(services),
+            "workers": workers,
+            "starts": starts,
+            "upstream": upstream,
+            "clusters": dict(clusters or {}),
+            "envoy_headers": envoy_headers,
+            "node": node,
+            "routes": routes,
+            "buffer_limit": buffer_limit,
+            "on_trap": on_trap,
+            "seed": seed,
+            "guest_budget": guest_budget,
+            "max_memory": max_memory,
+        }
+        self.start_another: Callable[..., MockHost] = lambda filters, options: MockHost(
+            filters, engine=engine, **options
+        )
+        self.filters = tuple(filters)
         self.closed = False
         self.protocol = protocol
         self.exchanges: list[Exchange] = []
+        self.runs: deque[Run] = deque(maxlen=1000)
         self._on_trap = on_trap
         self._upstream: Upstream = upstream if upstream is not None else Response(200)
         self._routes = Routes(routes or ())
@@ -144,24 +169,6 @@ class MockHost:
         proxy.on_log = on_log
         proxy.on_test_acted = self._tell_test
 
-    def capture_start(self) -> Captured | None:
-        """What this host, which has just been started, gives to others that start in the same way.
-
-        ``None`` when the start has left behind what cannot be given to another: callouts, or what cannot be saved.
-        """
-        proxy = self._proxy
-        busy = proxy.pending_callouts or proxy.callouts.mark() or len(proxy.logs) < proxy.logs.mark()
-        vms = [vm for worker in (self._main, *self._workers) for vm in worker.vms.values()]
-        if busy or any(vm.has_called_out or vm.guest.unsaved for vm in vms):
-            return None
-        kept = proxy.on_log, proxy.on_test_acted, proxy.clusters
-        proxy.on_log, proxy.on_test_acted, proxy.clusters = None, None, {}
-        try:
-            captured = capture(proxy, self._main, self._workers)
-        finally:
-            proxy.on_log, proxy.on_test_acted, proxy.clusters = kept
-        return None if captured.uncopied else captured
-
     # What tests do.
 
     def request(
@@ -203,6 +210,9 @@ class MockHost:
         core = self._open(http_version, worker)
         core.exchange.request = request
         chosen: Upstream = upstream if upstream is not None else self._upstream
+        if not properties:
+            plan = ExchangePlan(request=request, upstream=chosen, http_version=http_version)
+            self.runs.append(Run(plan, (core.exchange,)))
         core.on_upstream_complete = lambda: answer_with(core, chosen, core.sync)
         self._steps += 1
         try:
@@ -261,9 +271,35 @@ class MockHost:
         check_protocol(self.protocol, "tcp")
         return TcpStream(self, self._choose_worker(worker))
 
-    def run(self, plan: Any) -> Any:
-        """Run a plan drawn by a strategy."""
-        raise NotEmulatedError("run(plan): there are no exchange plans yet")
+    @overload
+    def run(self, plan: ExchangePlan, *, timeout: float = ...) -> Exchange: ...
+    @overload
+    def run(self, plan: Schedule, *, timeout: float = ...) -> list[Exchange]: ...
+    @overload
+    def run(self, plan: TcpPlan, *, timeout: float = ...) -> TcpStream: ...
+    def run(
+        self, plan: ExchangePlan | Schedule | TcpPlan, *, timeout: float = 300
+    ) -> Exchange | list[Exchange] | TcpStream:
+        """Run what a strategy drew, to its end.
+
+        While it runs, every cluster exists: callouts to one without a handler of its own are answered by the plan.
+
+        Returns:
+            The exchange of an `ExchangePlan`; those of a `Schedule`, in the order of its streams; the connection of a
+            `TcpPlan`.
+
+        Raises:
+            StreamStalled: a filter holds a stream and nothing is due that could resume it.
+            FilterError: the guest failed (with ``on_trap="raise"``).
+        """
+        self._check_usable()
+        check_protocol(self.protocol, "tcp" if isinstance(plan, TcpPlan) else "http")
+        self._steps += 1
+        try:
+            result: Exchange | list[Exchange] | TcpStream = run_plan(self, plan, timeout)
+        finally:
+            self._steps -= 1
+        return result
 
     def checkpoint(self) -> Checkpoint:
         """Remember everything: guest memory and globals, and what the host knows; for `restore`.
@@ -292,6 +328,15 @@ class MockHost:
     def _declare(self, clusters: Mapping[str, Any] | None) -> None:
         for name, handler in (clusters or {}).items():
             self.cluster(name, handler)
+
+    def sibling(self, **changes: Any) -> MockHost:
+        """A new host, started like this one with some options changed; clusters, functions and properties as now."""
+        options = {**self._made_with, **changes}
+        options["clusters"] = {name: cluster.handler for name, cluster in self._proxy.clusters.items()}
+        other = self.start_another(self.filters, options)
+        other._proxy.foreign_functions.update(self._proxy.foreign_functions)
+        other._proxy.overrides.update(self._proxy.overrides)
+        return other
 
     def cluster(self, name: str, handler: Any = None) -> None:
         """Declare a cluster that filters can call, and what answers (see ``Cluster``).

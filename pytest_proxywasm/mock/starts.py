@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
+from ..engine.state import seconds
 from ..host.state import Captured
 from ..model import GuestLog, NoHosts
+from .checkpoint import capture_start
 from .host import MockHost
 
 if TYPE_CHECKING:
@@ -65,25 +66,32 @@ class Starts:
         on_log: Callable[[GuestLog], None] | None = None,
     ) -> MockHost:
         """A started host; see `MockHost` for options and errors."""
+        host = self._host(filters, options, on_log)
+        host.start_another = self.host
+        return host
+
+    def _host(
+        self, filters: Sequence[Filter], options: Mapping[str, Any], on_log: Callable[[GuestLog], None] | None
+    ) -> MockHost:
         key = _key(filters, options)
         start = self._known.get(key) if key is not None else None
-        begin = perf_counter()
+        begin = seconds()
         if start is not None and start.captured is not None and start.worth_it:
             self._known.move_to_end(key)
             host = MockHost(filters, engine=self._engine, on_log=on_log, started=start.captured, **options)
             if len(start.again) < _SAMPLES:
-                start.again.append(perf_counter() - begin)
+                start.again.append(seconds() - begin)
             return host
         host = MockHost(filters, engine=self._engine, on_log=on_log, **options)
         if key is None:
             return host
-        took = perf_counter() - begin
+        took = seconds() - begin
         if start is None:
             start = self._known[key] = _Start()
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         elif len(start.started) == 1:
-            start.captured = host.capture_start()
+            start.captured = capture_start(host)
         if len(start.started) < 2:
             start.started.append(took)
         return host

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from .host import MockHost
 
 
-def feed_request(core: HttpStreamCore, request: Request) -> None:
-    """Send a whole request: one body callback a chunk; over HTTP/1.1 the end of a body is its own empty piece."""
+def request_steps(core: HttpStreamCore, request: Request) -> list[Callable[[], None]]:
+    """What the client sends, one event each: the headers, a body callback a chunk, the end or the trailers.
+
+    Over HTTP/1.1 the end of a body is its own empty piece.
+    """
     http2 = core.http_version == "2"
     chunks = request.chunks if request.chunks is not None else ((request.body,) if request.body else ())
     has_body = request.chunks is not None or bool(request.body)
@@ -37,22 +41,27 @@ def feed_request(core: HttpStreamCore, request: Request) -> None:
     headers = request.headers
     if request.body and request.chunks is None and not has_trailers and "content-length" not in headers:
         headers = Headers.from_raw([*headers.raw, (b"content-length", b"%d" % len(request.body))])
-    core.request_headers(request_map(headers, request, core.http_version), not has_body and not has_trailers)
+    entries = request_map(headers, request, core.http_version)
+    steps: list[Callable[[], None]] = [partial(core.request_headers, entries, not has_body and not has_trailers)]
     for number, chunk in enumerate(chunks):
-        if core.ended or core.request.complete:
-            return
-        last = http2 and not has_trailers and number == len(chunks) - 1
-        core.request_body(chunk, last)
-    if core.ended or core.request.complete:
-        return
+        steps.append(partial(core.request_body, chunk, http2 and not has_trailers and number == len(chunks) - 1))
     if has_trailers:
-        core.request_trailers(HeaderMap.request_trailers(request.trailers.raw))
-    else:
-        core.request_body(b"", True)
+        steps.append(partial(core.request_trailers, HeaderMap.request_trailers(request.trailers.raw)))
+    elif has_body and not (http2 and chunks):
+        steps.append(partial(core.request_body, b"", True))
+    return steps
 
 
-def feed_response(core: HttpStreamCore, response: Response) -> None:
-    """Answer with a whole response, as an HTTP/1.1 upstream does: the end of a body is its own empty piece."""
+def feed_request(core: HttpStreamCore, request: Request, stop_after: int | None = None) -> None:
+    """Send a request: all of it, or its headers and so many events more."""
+    for number, step in enumerate(request_steps(core, request)):
+        if number and (core.ended or core.request.complete or (stop_after is not None and number > stop_after)):
+            return
+        step()
+
+
+def response_steps(core: HttpStreamCore, response: Response) -> list[Callable[[], None]]:
+    """What an HTTP/1.1 upstream sends, one event each: the end of a body is its own empty piece."""
     method = core.upstream_headers.get(b":method") if core.upstream_headers is not None else None
     bodiless = method == b"HEAD" or response.status in (204, 304) or 100 <= response.status < 200
     entries = response_entries(response)
@@ -61,23 +70,31 @@ def feed_response(core: HttpStreamCore, response: Response) -> None:
     headers = HeaderMap.response(entries)
     has_trailers = bool(len(response.trailers)) and not bodiless
     has_body = not bodiless and (response.chunks is not None or bool(response.body) or has_trailers)
-    core.exchange.upstream_response = response_of(
-        headers.copy(), b"" if bodiless else response.body, HeaderMap.trailers(response.trailers.raw)
-    )
-    core.response_headers(headers, not has_body)
+
+    def begin() -> None:
+        core.exchange.upstream_response = response_of(
+            headers.copy(), b"" if bodiless else response.body, HeaderMap.trailers(response.trailers.raw)
+        )
+        core.response_headers(headers, not has_body)
+
+    steps: list[Callable[[], None]] = [begin]
     if not has_body:
-        return
+        return steps
     chunks = response.chunks if response.chunks is not None else ((response.body,) if response.body else ())
-    for chunk in chunks:
-        if core.ended:
-            return
-        core.response_body(chunk, False)
-    if core.ended:
-        return
+    steps += [partial(core.response_body, chunk, False) for chunk in chunks]
     if has_trailers:
-        core.response_trailers(HeaderMap.trailers(response.trailers.raw))
+        steps.append(partial(core.response_trailers, HeaderMap.trailers(response.trailers.raw)))
     else:
-        core.response_body(b"", True)
+        steps.append(partial(core.response_body, b"", True))
+    return steps
+
+
+def feed_response(core: HttpStreamCore, response: Response) -> None:
+    """Answer with a whole response."""
+    for number, step in enumerate(response_steps(core, response)):
+        if number and core.ended:
+            return
+        step()
 
 
 def answer_with(core: HttpStreamCore, upstream: Upstream, sync: Callable[[], Exchange]) -> None:
