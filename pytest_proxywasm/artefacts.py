@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .model import GuestLog
+    from .model import Exchange, GuestLog
     from .trace import Trace
 
 __all__ = ["elided", "folder_name", "log_lines", "remove_files", "trace_section", "write_files"]
@@ -75,23 +75,43 @@ def folder_name(test_id: str) -> str:
 
 
 def write_files(
-    folder: Path, traces: Sequence[Trace], logs: Sequence[GuestLog], redact: Iterable[str]
+    folder: Path,
+    traces: Sequence[tuple[Trace, Sequence[Exchange]]],
+    logs: Sequence[GuestLog],
+    redact: Iterable[str],
+    *,
+    title: str = "",
+    error: str = "",
 ) -> dict[str, Path]:
-    """Write each trace (``trace.txt``, ``trace-2.txt``, ...) and the guests' logs (``logs.txt``); the paths by name."""
+    """Write each trace as text and as a page to look at (``trace.txt``, ``trace.html``, ``trace-2.txt``, ...), and the
+    guests' logs (``logs.txt``).
+
+    Args:
+        traces: each with the exchanges that its page shows above it.
+        title: the test's name.
+        error: what it failed with.
+
+    Returns:
+        The paths by name: ``trace``, ``trace-2``, ``logs``, ``trace_page``, ...
+    """
     remove_files(folder)
     if not traces and not logs:
         return {}
     folder.mkdir(parents=True, exist_ok=True)
     hidden = list(redact)
-    texts = {
-        "trace" if number == 1 else f"trace-{number}": trace.text(redact=hidden, reasons=True)
-        for number, trace in enumerate(traces, 1)
-    }
+    from .viewer import page
+
+    texts: dict[str, tuple[str, str]] = {}
+    for number, (trace, exchanges) in enumerate(traces, 1):
+        name = "trace" if number == 1 else f"trace-{number}"
+        texts[name] = f"{name}.txt", trace.text(redact=hidden, reasons=True)
+        shown = page(trace, title=title, error=error, exchanges=exchanges, logs=logs, redact=hidden)
+        texts[name.replace("trace", "trace_page", 1)] = f"{name}.html", shown
     if logs:
-        texts["logs"] = "\n".join(log_lines(logs)) + "\n"
+        texts["logs"] = "logs.txt", "\n".join(log_lines(logs)) + "\n"
     written = {}
-    for name, text in texts.items():
-        path = written[name] = folder / f"{name}.txt"
+    for name, (file, text) in texts.items():
+        path = written[name] = folder / file
         path.write_text(text, "utf-8", newline="\n")
     return written
 

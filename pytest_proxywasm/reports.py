@@ -143,8 +143,11 @@ def write_artefacts(item: pytest.Item, run: Run, report: pytest.TestReport, sett
     if settings.mode != "on" and not run.has_failed:
         remove_files(settings.folder)
         return
+    exchanges = [host.exchanges for host, _ in _hosts_of(item, run) if len(host.trace)]
     traces = [trace for trace, _ in _traces(item, run, run.error)]
-    written = write_files(settings.folder, traces, _logs(item, run), settings.redact)
+    pages = [(trace, exchanges[number] if number < len(exchanges) else ()) for number, trace in enumerate(traces)]
+    error = str(run.error) if run.has_failed and run.error is not None else ""
+    written = write_files(settings.folder, pages, _logs(item, run), settings.redact, title=item.nodeid, error=error)
     for name, path in written.items():
         there = (f"proxywasm_{name}", str(path))
         item.user_properties.append(there)

@@ -135,9 +135,8 @@ class Vm:
         spec = CALLBACKS[name]
         shown: list[Any] = [bool(value) if key in spec.booleans else value for key, value in zip(spec.params, args)]
         passed = args[: self.interface.callbacks[name] - 1]
-        event = Callback(
-            name, Arguments(zip(spec.params[: len(passed)], shown)), context.id, context.label, self.worker
-        )
+        arguments = Arguments(zip(spec.params[: len(passed)], shown))
+        event = Callback(name, arguments, context.id, context.label, self.worker, self.proxy.clock.now_ns)
         self._depth += 1
         try:
             value = self._enter(context, event, context.id, *passed)
@@ -156,7 +155,7 @@ class Vm:
     def start_function(self, name: str, *args: int) -> None:
         """Call a start function in the VM context; raises what goes wrong."""
         context = self.contexts[0]
-        event = Callback(name, Arguments(), 0, self.config.name, self.worker)
+        event = Callback(name, Arguments(), 0, self.config.name, self.worker, self.proxy.clock.now_ns)
         self._enter(context, event, *args, reraise=True)
         event.finished = True
 

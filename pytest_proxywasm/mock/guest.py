@@ -54,7 +54,8 @@ class MockGuest:
         """Make the instance, which runs the module's start section."""
         instance = self._loaded.linked.instantiate(self, self._limits)
         self._have(instance)
-        event = Callback("(start section)", Arguments(), 0, self.vm.config.name, self.vm.worker)
+        vm = self.vm
+        event = Callback("(start section)", Arguments(), 0, vm.config.name, vm.worker, vm.proxy.clock.now_ns)
         self.callback = event if self.vm.proxy.tracing else None
         try:
             instance.start()

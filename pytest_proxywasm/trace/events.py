@@ -111,16 +111,20 @@ class Callback:
         context_id: the context it was made on.
         worker: the index of the worker.
         finished: false while it runs and when it trapped.
+        time_ns: when it began, in virtual nanoseconds since the Unix epoch; ``None`` where time is real.
     """
 
-    __slots__ = ("action", "args", "context_id", "filter", "finished", "hostcalls", "name", "worker")
+    __slots__ = ("action", "args", "context_id", "filter", "finished", "hostcalls", "name", "time_ns", "worker")
 
-    def __init__(self, name: str, args: Arguments, context_id: int, filter: str, worker: int) -> None:
+    def __init__(
+        self, name: str, args: Arguments, context_id: int, filter: str, worker: int, time_ns: int | None = None
+    ) -> None:
         self.name = name
         self.args = args
         self.context_id = context_id
         self.filter = filter
         self.worker = worker
+        self.time_ns = time_ns
         self.action: Action | int | None = None
         self.hostcalls: list[Hostcall] = []
         self.finished = False

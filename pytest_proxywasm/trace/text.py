@@ -65,7 +65,9 @@ def _fields(items: Iterable[tuple[str, Any]]) -> str:
     return "".join(f" {name}={show(value)}" for name, value in items)
 
 
-def _redacted(call: Hostcall, redact: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def redacted(call: Hostcall, redact: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments and results of a hostcall, with the values of these headers hidden."""
+
     def hide_pairs(value: Any) -> Any:
         if isinstance(value, (list, tuple)) and value and isinstance(value[0], tuple):
             return [(name, b"<redacted>" if _name(name).lower() in redact else content) for name, content in value]
@@ -91,7 +93,7 @@ def _name(value: Any) -> str:
 
 def hostcall_line(call: Hostcall, redact: frozenset[str] = frozenset()) -> str:
     """One hostcall as one line, without indentation."""
-    args, results = _redacted(call, redact) if redact else (call.args, call.results)
+    args, results = redacted(call, redact) if redact else (call.args, call.results)
     line = call.name + _fields(args.items())
     if call.status is not None:
         line += f" -> {show(call.status)}{_fields(results.items())}"

@@ -169,7 +169,7 @@ class TestTraceFiles:
         project.runpytest("-o", "proxywasm_trace=retain-on-failure").assert_outcomes(passed=1, failed=1)
         folders = list((project.path / "proxywasm-results").iterdir())
         assert len(folders) == 1
-        assert sorted(path.name for path in folders[0].iterdir()) == ["logs.txt", "trace.txt"]
+        assert sorted(path.name for path in folders[0].iterdir()) == ["logs.txt", "trace.html", "trace.txt"]
 
         project.makepyfile(test_x=FAILS.replace("assert name", "#"))
         project.runpytest("--proxywasm-trace=retain-on-failure").assert_outcomes(passed=2)
@@ -199,7 +199,9 @@ class TestTraceFiles:
         project.runpytest("--proxywasm-trace=on").assert_outcomes(passed=1)
 
         folder = project.path / "proxywasm-results" / "test_x.py-test_it"
-        assert sorted(path.name for path in folder.iterdir()) == ["logs.txt", "trace-2.txt", "trace.txt"]
+        assert sorted(path.name for path in folder.iterdir()) == [
+            *("logs.txt", "trace-2.html", "trace-2.txt", "trace.html", "trace.txt")
+        ]
         assert "proxy_on_request_headers" in (folder / "trace-2.txt").read_text()
 
     def test_secret_headers_are_hidden(self, project: pytest.Pytester) -> None:

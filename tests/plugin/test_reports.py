@@ -473,6 +473,7 @@ class TestFiles:
         folder = project.path / "proxywasm-results" / "test_x.py-test_it"
         assert properties == {
             "proxywasm_trace": str(folder / "trace.txt"),
+            "proxywasm_trace_page": str(folder / "trace.html"),
             "proxywasm_logs": str(folder / "logs.txt"),
         }
         assert "s3cr3t" not in (folder / "trace.txt").read_text()

@@ -1,0 +1,189 @@
+"""One HTML file of a trace: the data as JSON in a page that shows it; knows traces and exchanges, no host.
+
+Whatever a guest sent is data in the page and is shown as text: it cannot become markup or a script.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any
+
+from ..headers import to_text
+from ..host.clock import START_NS
+from ..model import Exchange, GuestLog, HeaderChanges, Request, Response
+from ..trace import Callback, Hostcall, Trace, WasiCall
+from ..trace.text import redacted, show, show_action, show_bytes
+
+__all__ = ["page"]
+
+_HEX_BYTES = 4096
+_LANES = {
+    "proxy_on_request_headers": "client",
+    "proxy_on_request_body": "client",
+    "proxy_on_request_trailers": "client",
+    "proxy_on_request_metadata": "client",
+    "proxy_on_new_connection": "client",
+    "proxy_on_downstream_data": "client",
+    "proxy_on_downstream_connection_close": "client",
+    "proxy_on_response_headers": "upstream",
+    "proxy_on_response_body": "upstream",
+    "proxy_on_response_trailers": "upstream",
+    "proxy_on_response_metadata": "upstream",
+    "proxy_on_upstream_data": "upstream",
+    "proxy_on_upstream_connection_close": "upstream",
+    "proxy_on_http_call_response": "clusters",
+    "proxy_on_grpc_receive": "clusters",
+    "proxy_on_grpc_receive_initial_metadata": "clusters",
+    "proxy_on_grpc_receive_trailing_metadata": "clusters",
+    "proxy_on_grpc_close": "clusters",
+}
+"""Whose doing a callback is; the host's if it is not here."""
+
+_TARGETS = {
+    "proxy_http_call": "clusters",
+    "proxy_grpc_call": "clusters",
+    "proxy_grpc_stream": "clusters",
+    "proxy_grpc_send": "clusters",
+    "proxy_grpc_cancel": "clusters",
+    "proxy_grpc_close": "clusters",
+    "proxy_send_local_response": "client",
+}
+"""Where a hostcall goes; to the host if it is not here."""
+
+
+def page(
+    trace: Trace,
+    *,
+    title: str,
+    error: str = "",
+    exchanges: Sequence[Exchange] = (),
+    logs: Iterable[GuestLog] = (),
+    redact: Iterable[str] = (),
+) -> str:
+    """A complete HTML document.
+
+    Args:
+        title: the test's name.
+        error: what the test failed with.
+        exchanges: shown above the trace, with what the filters changed.
+        logs: what the guests logged, in order; they are shown where they were logged.
+        redact: names of headers whose values are hidden.
+    """
+    hidden = frozenset(name.lower() for name in redact)
+    data = {
+        "title": title,
+        "error": error,
+        "exchanges": [_exchange(one, hidden) for one in exchanges if one.request is not None],
+        "events": [_event(one, hidden) for one in trace],
+        "logs": sum(1 for _ in logs),
+    }
+    # "<" is all that could end the script element or begin a comment in it.
+    encoded = json.dumps(data, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
+    parts = {name: files(__package__).joinpath(f"viewer.{name}").read_text("utf-8") for name in ("html", "css", "js")}
+    head, _, rest = parts["html"].partition("/*STYLE*/")
+    middle, _, rest = rest.partition("/*DATA*/")
+    before, _, after = rest.partition("/*SCRIPT*/")
+    return "".join((head, parts["css"], middle, encoded, before, parts["js"], after))
+
+
+def _value(value: Any) -> list[str]:
+    """A value as text, and as hex where the text does not show all bytes."""
+    if isinstance(value, str):
+        value = value.encode("utf-8", "surrogateescape")
+        return [_text(value)] if value.isascii() else [_text(value), value[:_HEX_BYTES].hex(" ")]
+    if isinstance(value, bytes):
+        plain = value.isascii() and all(32 <= byte < 127 or byte in b"\n\t" for byte in value)
+        return [_text(value)] if plain else [_text(value), value[:_HEX_BYTES].hex(" ")]
+    return [show(value)]
+
+
+def _text(value: bytes) -> str:
+    return f'"{to_text(value[:_HEX_BYTES])}"'.encode("utf-8", "backslashreplace").decode() + (
+        f"... ({len(value)} bytes)" if len(value) > _HEX_BYTES else ""
+    )
+
+
+def _fields(fields: Iterable[tuple[str, Any]]) -> list[list[Any]]:
+    return [[name, *_value(value)] for name, value in fields]
+
+
+def _event(event: Callback, hidden: frozenset[str]) -> dict[str, Any]:
+    return {
+        "n": event.name,
+        "a": _fields(event.args.items()),
+        "r": show_action(event.action) if event.finished else "did not return",
+        "f": event.filter,
+        "w": event.worker,
+        "c": event.context_id,
+        "t": round((event.time_ns - START_NS) / 1e6, 3) if event.time_ns is not None else None,
+        "l": _LANES.get(event.name, "host"),
+        "h": [_call(call, hidden) for call in event.hostcalls],
+    }
+
+
+def _call(call: Hostcall, hidden: frozenset[str]) -> dict[str, Any]:
+    args, results = redacted(call, hidden)
+    made: dict[str, Any] = {
+        "n": call.name,
+        "a": _fields(args.items()),
+        "s": show(call.status) if call.status is not None else "",
+        "r": _fields(results.items()),
+        "l": _TARGETS.get(call.name, "host"),
+    }
+    if call.reason:
+        made["y"] = call.reason
+    if call.injected:
+        made["i"] = 1
+    if isinstance(call, WasiCall):
+        made["w"] = 1
+    return made
+
+
+def _exchange(one: Exchange, hidden: frozenset[str]) -> dict[str, Any]:
+    assert one.request is not None
+    return {
+        "title": f"{one.request.method} {_text(one.request.path.encode('utf-8', 'surrogateescape'))[1:-1]}",
+        "outcome": one.outcome or "still running",
+        "details": one.details,
+        "status": one.response.status if one.response is not None else None,
+        "reply": one.local_response is not None,
+        "request": _message(one.request, hidden),
+        "upstream_request": _message(one.upstream_request, hidden),
+        "upstream_response": _message(one.upstream_response, hidden),
+        "response": _message(one.response, hidden),
+        "request_changes": _changes(one.request_changes, hidden) if one.request_after is not None else None,
+        "response_changes": _changes(one.response_changes, hidden) if one.response_after is not None else None,
+        "events": len(one.trace) if one.trace is not None else 0,
+    }
+
+
+def _message(message: Request | Response | None, hidden: frozenset[str]) -> dict[str, Any] | None:
+    if message is None:
+        return None
+    headers = message.headers.items()
+    if isinstance(message, Request) and ":path" not in message.headers:
+        pseudo = {":method": message.method, ":path": message.path, ":authority": message.authority}
+        headers = [*pseudo.items(), *headers]
+    return {
+        "headers": [[name, _hide(name, value, hidden)] for name, value in headers],
+        "body": _value(message.body) if message.body else None,
+        "trailers": [[name, _hide(name, value, hidden)] for name, value in message.trailers.items()],
+    }
+
+
+def _hide(name: str, value: str, hidden: frozenset[str]) -> str:
+    return "<redacted>" if name.lower() in hidden else show_bytes(value)[1:-1]
+
+
+def _changes(changes: HeaderChanges, hidden: frozenset[str]) -> list[list[str]]:
+    rows = []
+    for name, values in changes.removed.items():
+        rows += [["-", name, _hide(name, value, hidden)] for value in values]
+    for name, (before, after) in changes.replaced.items():
+        rows += [["-", name, _hide(name, value, hidden)] for value in before]
+        rows += [["+", name, _hide(name, value, hidden)] for value in after]
+    for name, values in changes.added.items():
+        rows += [["+", name, _hide(name, value, hidden)] for value in values]
+    return rows

@@ -1,0 +1,267 @@
+"use strict";
+// Everything from the data becomes text nodes; nothing is parsed as markup.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const make = (tag, className, text) => {
+    const made = document.createElement(tag);
+    if (className) made.className = className;
+    if (text !== undefined) made.textContent = text;
+    return made;
+  };
+  const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+  const failed = (call) => call.s !== "" && call.s !== "OK" && call.s !== "SUCCESS";
+
+  // Theme.
+  const root = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const setTheme = (isDark) => { root.dataset.theme = isDark ? "dark" : "light"; };
+  setTheme(dark.matches);
+  dark.addEventListener("change", (event) => setTheme(event.matches));
+  const switchTheme = () => setTheme(root.dataset.theme !== "dark");
+
+  // The top.
+  document.title = `${data.title} · Proxy-Wasm trace`;
+  $("title").textContent = data.title;
+  const calls = data.events.reduce((sum, event) => sum + event.h.length, 0);
+  $("counts").textContent = [
+    plural(data.exchanges.length, "exchange"), plural(data.events.length, "callback"), plural(calls, "hostcall"),
+    plural(data.logs, "log message"),
+  ].join(", ");
+  if (data.error) {
+    $("error").hidden = false;
+    $("error").firstElementChild.textContent = data.error;
+  }
+
+  // Exchanges.
+  const fields = (entries, className) => {
+    const list = make("dl", className);
+    for (const [name, text, hex] of entries) {
+      list.append(make("dt", "mono", name));
+      const value = make("dd", "mono", text);
+      if (hex !== undefined) value.append(make("span", "hex", hex));
+      list.append(value);
+    }
+    return list;
+  };
+  const message = (title, one) => {
+    const box = make("div");
+    box.append(make("h3", "", title));
+    if (one === null) {
+      box.append(make("p", "none", "nothing"));
+      return box;
+    }
+    const rows = [...one.headers];
+    if (one.body) rows.push(["body", ...one.body]);
+    for (const [name, value] of one.trailers) rows.push([`${name} (trailer)`, value]);
+    box.append(fields(rows, ""));
+    return box;
+  };
+  const changes = (title, rows) => {
+    const box = make("div");
+    box.append(make("h3", "", title));
+    if (rows === null || rows.length === 0) {
+      box.append(make("p", "none", rows === null ? "they never left the filters" : "unchanged"));
+      return box;
+    }
+    const list = make("ul");
+    for (const [sign, name, value] of rows)
+      list.append(make("li", `mono ${sign === "+" ? "added" : "removed"}`, `${sign} ${name}: ${value}`));
+    box.append(list);
+    return box;
+  };
+  for (const one of data.exchanges) {
+    const box = make("details", "exchange");
+    const summary = make("summary");
+    summary.append(make("span", "mono", one.title));
+    const status = one.status === null ? "no response" : String(one.status);
+    summary.append(make("span", `badge ${one.status !== null && one.status < 400 ? "good" : "bad"}`, status));
+    if (one.reply) summary.append(make("span", "badge warn", "answered by a filter"));
+    summary.append(make("span", "none", one.details ? `${one.outcome}, ${one.details}` : one.outcome));
+    box.append(summary);
+    box.addEventListener("toggle", () => {
+      if (box.childElementCount > 1) return;
+      const path = make("div", "path");
+      path.append(
+        message("The client sent", one.request), message("The upstream got", one.upstream_request),
+        message("The upstream answered", one.upstream_response), message("The client got", one.response),
+      );
+      const diffs = make("div", "diffs");
+      diffs.append(
+        changes("Request headers, changed by the filters", one.request_changes),
+        changes("Response headers, changed by the filters", one.response_changes),
+      );
+      box.append(diffs, path);
+    });
+    $("exchange-list").append(box);
+    $("exchanges").hidden = false;
+  }
+  const last = $("exchange-list").lastElementChild;
+  if (last) last.open = true;
+
+  // Lanes.
+  const label = (event) => (event.f || "filter") + (workers.size > 1 ? ` (worker ${event.w})` : "");
+  const workers = new Set(data.events.map((event) => event.w));
+  const filters = [...new Set(data.events.map(label))];
+  const used = new Set(data.events.flatMap((event) => [event.l, ...event.h.map((call) => call.l)]));
+  const lanes = ["client", ...filters, "host", "upstream"];
+  if (used.has("clusters")) lanes.push("clusters");
+  root.style.setProperty("--lanes", lanes.length);
+  const middle = (lane) => ((lanes.indexOf(lane) + 0.5) / lanes.length) * 100;
+  $("lanes").append(make("span", "", "time"));
+  for (const lane of lanes) $("lanes").append(make("span", "", lane));
+
+  // Events.
+  const time = (ms) => {
+    if (ms === null) return "";
+    return ms < 1000 ? `${+ms.toFixed(3)} ms` : `${+(ms / 1000).toFixed(3)} s`;
+  };
+  const searchable = (event) => {
+    const words = [event.n, event.r, event.f, `context=${event.c}`];
+    for (const [name, ...values] of event.a) words.push(name, ...values);
+    for (const call of event.h) {
+      words.push(call.n, call.s, call.y || "");
+      for (const [name, ...values] of [...call.a, ...call.r]) words.push(name, ...values);
+    }
+    return words.join(" ").toLowerCase();
+  };
+  const detail = (event) => {
+    const box = make("div", "detail");
+    box.append(fields([["context", String(event.c)], ...event.a, ["returned", event.r]], "fields"));
+    if (event.h.length === 0) box.append(make("p", "none", "no hostcall"));
+    const list = make("ul", "calls");
+    for (const call of event.h) {
+      const item = make("li", `call ${call.s === "" ? "" : failed(call) ? "failed" : "ok"}`);
+      const head = make("header");
+      head.append(make("strong", "mono", call.n));
+      if (call.s) head.append(make("span", `badge ${failed(call) ? "bad" : "good"}`, call.s));
+      if (call.i) head.append(make("span", "badge warn", "injected by the test"));
+      head.append(make("span", "to", call.w ? "WASI" : `to ${call.l}`));
+      item.append(head);
+      if (call.a.length) item.append(fields(call.a, "fields"));
+      if (call.r.length) item.append(fields(call.r, "fields results"));
+      if (call.y) item.append(make("p", "reason", call.y));
+      list.append(item);
+    }
+    box.append(list);
+    return box;
+  };
+  const PIECE = 500;
+  const rows = [];
+  const build = (event, index) => {
+    const item = make("li", "event");
+    const button = make("button", "row");
+    button.type = "button";
+    button.setAttribute("aria-expanded", "false");
+    button.append(make("span", "time", time(event.t)));
+    const stage = make("span", "stage");
+    const from = middle(event.l), to = middle(label(event));
+    const arrow = make("span", `arrow ${from < to ? "right" : "left"}`);
+    arrow.style.left = `${Math.min(from, to)}%`;
+    arrow.style.width = `${Math.abs(to - from)}%`;
+    const name = make("span", "name mono", event.n.replace(/^proxy_/, ""));
+    // The name begins where the arrow begins, unless there is no room to the right.
+    if (Math.min(from, to) > 60) name.style.right = `${100 - Math.max(from, to)}%`;
+    else name.style.left = `${Math.min(from, to)}%`;
+    stage.append(arrow, name);
+    const result = make("span", "result");
+    const errors = event.h.filter(failed).length;
+    if (event.h.length) result.append(make("span", "badge", plural(event.h.length, "call")));
+    if (errors) result.append(make("span", "badge bad", plural(errors, "error")));
+    if (event.r !== "done" && event.r !== "true" && event.r !== "CONTINUE") {
+      const style = event.r === "did not return" || event.r === "false" ? "bad" : "warn";
+      result.append(make("span", `badge ${style}`, event.r));
+    }
+    button.append(stage, result);
+    item.append(button);
+    const row = { event, item, button, text: null, errors: errors > 0 || event.r === "did not return", open: false };
+    button.addEventListener("click", () => toggle(row));
+    button.addEventListener("focus", () => { current = index; });
+    rows.push(row);
+    return item;
+  };
+  let current = -1;
+  const toggle = (row, open = !row.open) => {
+    if (open === row.open) return;
+    row.open = open;
+    row.button.setAttribute("aria-expanded", String(open));
+    if (open) row.item.append(detail(row.event));
+    else row.item.lastElementChild.remove();
+  };
+
+  // Filters.
+  const names = new Map();
+  for (const event of data.events) for (const call of event.h) names.set(call.n, (names.get(call.n) || 0) + 1);
+  for (const [name, count] of [...names].sort()) {
+    const option = make("option", "", `${name} (${count})`);
+    option.value = name;
+    $("hostcall").append(option);
+  }
+  const apply = () => {
+    const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const call = $("hostcall").value, onlyErrors = $("failed").checked;
+    let shown = 0;
+    for (const row of rows) {
+      if (words.length && row.text === null) row.text = searchable(row.event);
+      const fits = words.every((word) => row.text.includes(word))
+        && (!call || row.event.h.some((one) => one.n === call)) && (!onlyErrors || row.errors);
+      row.item.hidden = !fits;
+      shown += fits;
+    }
+    $("shown").textContent = shown === data.events.length ? "" : `${shown} of ${plural(data.events.length, "callback")}`;
+    $("nothing").hidden = shown > 0;
+  };
+  $("search").addEventListener("input", apply);
+  $("hostcall").addEventListener("change", apply);
+  $("failed").addEventListener("change", apply);
+  $("expand").addEventListener("click", () => {
+    const visible = rows.filter((row) => !row.item.hidden);
+    const open = visible.some((row) => !row.open);
+    for (const row of visible) toggle(row, open);
+    $("expand").textContent = open ? "Close all" : "Open all";
+  });
+
+  // Keys.
+  const move = (step, fits) => {
+    for (let at = current + step; at >= 0 && at < rows.length; at += step) {
+      if (rows[at].item.hidden || !fits(rows[at])) continue;
+      current = at;
+      rows[at].button.focus();
+      rows[at].item.scrollIntoView({ block: "nearest" });
+      return;
+    }
+  };
+  $("theme").addEventListener("click", switchTheme);
+  $("help-button").addEventListener("click", () => $("help").showModal());
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
+    const typing = event.target.matches("input[type=search], select");
+    if (event.key === "Escape" && typing) event.target.blur();
+    if (typing) return;
+    const keys = {
+      j: () => move(1, () => true), k: () => move(-1, () => true), n: () => move(1, (row) => row.errors),
+      "/": () => $("search").focus(), t: switchTheme, "?": () => $("help").showModal(),
+    };
+    if (!Object.hasOwn(keys, event.key)) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+
+  // A long trace is built piece by piece, so that its beginning is there at once.
+  const more = () => {
+    const piece = document.createDocumentFragment();
+    const end = Math.min(rows.length + PIECE, data.events.length);
+    while (rows.length < end) piece.append(build(data.events[rows.length], rows.length));
+    $("events").append(piece);
+    if (rows.length < data.events.length) {
+      setTimeout(more);
+      return;
+    }
+    apply();
+    root.dataset.complete = "";
+    // What went wrong is open.
+    const wrong = rows.filter((row) => row.event.r === "did not return");
+    for (const row of wrong.slice(-1)) toggle(row, true);
+  };
+  more();
+})();

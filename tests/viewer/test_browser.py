@@ -1,0 +1,135 @@
+"""The page in a real browser: it shows the trace, is used by keyboard, and has no error of accessibility."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_proxywasm as pw
+from pytest_proxywasm.engine import get_engine
+from pytest_proxywasm.viewer import page
+
+PROBE = Path(__file__).resolve().parents[2] / "fixtures/probe/probe.wasm"
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1000"
+).split()
+EVIL = "</script><script>document.title='taken'</script>"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium without a window; it fails in CI where it is missing."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        reason = "no chromium with chromedriver: apt-get install chromium chromium-driver"
+        if os.environ.get("CI"):
+            pytest.fail(f"in CI nothing is skipped: {reason}", pytrace=False)
+        pytest.skip(reason)
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    started = Chrome(options=options, service=Service(driver))
+    started.set_page_load_timeout(120)
+    yield started
+    started.quit()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page in a file: two filters, a callout, an error, a reply, and hostile text."""
+    file = tmp_path_factory.mktemp("page") / "trace.html"
+    asks = "rqh http aux 1000 '' :method GET :path / :authority a\nrqh get 9 x\nrqh ret 1\nhcr eff $\n"
+    first = pw.Filter(PROBE, configuration=asks.encode(), name="asks")
+    second = pw.Filter(PROBE, configuration=b"rqh get 0 x-evil\nrph add 2 x-new 1", name="reads")
+    with pw.MockHost([second, first], engine=get_engine(), clusters={"aux": pw.After(0.5, pw.Response(200))}) as host:
+        with pytest.raises(pw.StreamStalled):
+            host.get(f"/?{EVIL}", headers={"x-evil": EVIL, "x-bin": b"\xff"})
+        html = page(host.trace, title="test_it", error=f"it failed {EVIL}", exchanges=host.exchanges, logs=host.logs)
+    file.write_text(html, "utf-8")
+    return file.as_uri()
+
+
+@pytest.fixture
+def opened(browser: Any, address: str) -> Any:
+    """The page, just opened."""
+    browser.get(address)
+    return browser
+
+
+def shown(browser: Any) -> list[str]:
+    """The names of the callbacks that can be seen."""
+    script = "return [...document.querySelectorAll('.event:not([hidden]) .name')].map((one) => one.textContent)"
+    return list(browser.execute_script(script))
+
+
+def press(browser: Any, keys: str) -> None:
+    """Press keys wherever the focus is."""
+    from selenium.webdriver import ActionChains
+
+    ActionChains(browser).send_keys(keys).perform()
+
+
+def test_it_shows_the_trace_and_nothing_complains(opened: Any) -> None:
+    names = shown(opened)
+    assert "on_request_headers" in names
+    assert "on_http_call_response" in names
+    lanes = opened.execute_script("return [...document.querySelectorAll('#lanes span')].map((one) => one.textContent)")
+    assert lanes == ["time", "client", "reads", "asks", "host", "upstream", "clusters"]
+    assert opened.title == "test_it · Proxy-Wasm trace"
+    assert EVIL in opened.find_element("id", "error").text
+    assert [entry for entry in opened.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_search_hostcall_and_errors_narrow_it_down(opened: Any) -> None:
+    everything = len(shown(opened))
+    opened.find_element("id", "search").send_keys("x-evil")
+    assert 0 < len(shown(opened)) < everything
+    opened.find_element("id", "search").clear()
+    opened.execute_script("document.getElementById('search').dispatchEvent(new Event('input'))")
+    opened.find_element("css selector", "#hostcall option[value=proxy_http_call]").click()
+    assert shown(opened) == ["on_request_headers"]
+    opened.find_element("css selector", "#hostcall option[value='']").click()
+    opened.find_element("id", "failed").click()
+    assert 0 < len(shown(opened)) < everything
+
+
+def test_it_is_used_by_keyboard(opened: Any) -> None:
+    press(opened, "n")
+    focused = opened.switch_to.active_element
+    assert focused.get_attribute("aria-expanded") == "false"
+    press(opened, "\ue007")
+    assert focused.get_attribute("aria-expanded") == "true"
+    assert "BAD_ARGUMENT" in opened.find_element("css selector", ".detail .failed").text
+    press(opened, "/")
+    assert opened.switch_to.active_element.get_attribute("id") == "search"
+    press(opened, "j")
+    assert opened.switch_to.active_element.get_attribute("value") == "j"
+    press(opened, "\ue00c")
+    before = opened.execute_script("return document.documentElement.dataset.theme")
+    press(opened, "t")
+    assert opened.execute_script("return document.documentElement.dataset.theme") != before
+    press(opened, "?")
+    assert opened.find_element("id", "help").is_displayed()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_passes_axe(theme: str, opened: Any) -> None:
+    import axe_core_python
+
+    opened.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
+    opened.find_element("id", "expand").click()
+    opened.execute_script((Path(axe_core_python.__path__[0]) / "axe.min.js").read_text("utf-8"))
+    opened.set_script_timeout(120)
+    found = opened.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []

@@ -1,0 +1,96 @@
+"""The page of a trace: what is in it, and what a guest cannot do to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_proxywasm as pw
+from pytest_proxywasm.engine import get_engine
+from pytest_proxywasm.viewer import page
+
+PROBE = Path(__file__).resolve().parents[2] / "fixtures/probe/probe.wasm"
+DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
+
+
+@pytest.fixture
+def host() -> Iterator[pw.MockHost]:
+    """A host whose filter reads two headers, fails at a third hostcall, and logs."""
+    script = b"rqh get 0 authorization\nrqh get 0 x-evil\nrqh get 9 x\nrqh log 3 careful"
+    with pw.MockHost([pw.Filter(PROBE, configuration=script, name="probe")], engine=get_engine()) as host:
+        yield host
+
+
+def data_of(html: str) -> Any:
+    """The data in a page."""
+    found = DATA.search(html)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def show(host: pw.MockHost, **options: Any) -> str:
+    """The page of a host."""
+    return page(host.trace, title="test_it", exchanges=host.exchanges, logs=host.logs, **options)
+
+
+def test_it_needs_nothing_from_elsewhere(host: pw.MockHost) -> None:
+    host.get("/")
+    html = show(host)
+    assert html.startswith("<!doctype html>")
+    assert not re.search(r'(src|href)="(?!data:)|@import|url\(|https?://(?!example\.com)', DATA.sub("", html))
+
+
+def test_callbacks_have_their_time_lane_and_hostcalls_with_reasons(host: pw.MockHost) -> None:
+    host.clock.advance(2)
+    host.get("/", headers={"x-evil": "v"})
+    event = next(one for one in data_of(show(host))["events"] if one["n"] == "proxy_on_request_headers")
+    assert (event["t"], event["l"], event["f"], event["r"]) == (2000.0, "client", "probe", "CONTINUE")
+    reads = [call for call in event["h"] if call["n"] == "proxy_get_header_map_value"]
+    assert [call["s"] for call in reads] == ["NOT_FOUND", "OK", "BAD_ARGUMENT"]
+    assert "y" in reads[2]
+    assert "y" not in reads[1]
+
+
+def test_what_a_guest_or_client_sends_stays_data(host: pw.MockHost) -> None:
+    evil = "</script><script>alert(1)</script><!--<img src=x onerror=alert(1)>"
+    host.get(f"/?{evil}", headers={"x-evil": evil})
+    html = show(host, error=evil)
+    assert evil not in html
+    assert html.count("</script>") == 2
+    assert data_of(html)["error"] == evil
+
+
+def test_bytes_that_are_no_text_have_hex_beside(host: pw.MockHost) -> None:
+    host.get("/", headers={"x-evil": b"\xff\x00a".replace(b"\x00", b"")})
+    event = next(one for one in data_of(show(host))["events"] if one["n"] == "proxy_on_request_headers")
+    read = next(call for call in event["h"] if call["s"] == "OK" and call["n"] == "proxy_get_header_map_value")
+    assert read["r"] == [["value", '"\\udcffa"', "ff 61"]]
+
+
+def test_secrets_are_hidden_wherever_they_are(host: pw.MockHost) -> None:
+    host.get("/", headers={"authorization": "Bearer s3cret"}, upstream=pw.Response(200, {"set-cookie": "s3cret"}))
+
+    def leaks(**options: Any) -> bool:
+        data = data_of(show(host, **options))
+        for event in data["events"]:
+            # What a filter says of a secret is its own.
+            event["h"] = [call for call in event["h"] if call["n"] != "proxy_log"]
+        return "s3cret" in json.dumps(data)
+
+    assert leaks()
+    assert not leaks(redact=["Authorization", "set-cookie"])
+
+
+def test_an_exchange_shows_what_the_filters_changed() -> None:
+    script = b"rqh add 0 x-new 1\nrqh rem 0 x-old"
+    with pw.MockHost([pw.Filter(PROBE, configuration=script)], engine=get_engine()) as host:
+        host.get("/p", headers={"x-old": "o"})
+        (exchange,) = data_of(show(host))["exchanges"]
+    assert exchange["title"] == "GET /p"
+    assert exchange["request_changes"] == [["-", "x-old", "o"], ["+", "x-new", "1"]]
+    assert exchange["request"]["headers"][0] == [":method", "GET"]
