@@ -146,7 +146,7 @@ def bad_increment(metric_id: int, delta: int) -> str:
     """A metric that cannot be changed so."""
     if metric_id & 3 > 1:
         return f"metric {metric_id} is a histogram: it takes samples (proxy_record_metric), no increments"
-    return f"delta={delta}: metric {metric_id} is a counter, which only goes up, and not by 0"
+    return f"delta={delta}: metric {metric_id} is a counter, which takes deltas of 1 and more only"
 
 
 def histogram_value(metric_id: int) -> str:

@@ -124,6 +124,11 @@ def start_root(vm: Vm, config: PluginConfig) -> RootContext:
             raise _start_error(f"{words}: the guest failed in {where}", config, error, vm.proxy) from None
         if not accepted:
             words = f"{words}: the guest returned 0 from {what}, which refuses to start"
+            if what == "proxy_on_configure" and not config.configuration:
+                words += (
+                    "\nits configuration is empty: give it one with proxywasm.filter(..., configuration=...), "
+                    "proxywasm_filter.replace(configuration=...) or @pytest.mark.proxywasm(configuration=...)"
+                )
             said = "".join(f"\n    {line}" for line in last_words(vm))
             raise _start_error(words + (f"\nwhat it logged last:{said}" if said else ""), config, None, vm.proxy)
     return root

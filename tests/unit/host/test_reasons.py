@@ -97,7 +97,7 @@ CASES = [
         "BAD_ARGUMENT",
         "metric 99 is a histogram: it takes samples (proxy_record_metric), no increments",
     ),
-    ("rqh minc 4 -1", "BAD_ARGUMENT", "delta=-1: metric 4 is a counter, which only goes up, and not by 0"),
+    ("rqh minc 4 -1", "BAD_ARGUMENT", "delta=-1: metric 4 is a counter, which takes deltas of 1 and more only"),
     ("rqh minc 8 1", "NOT_FOUND", "no metric has the id 8; this VM has defined: 4"),
     ("rqh mget 6", "BAD_ARGUMENT", "metric 6 is a histogram, which has no value to read"),
     ("rqh mdef 7 x", "BAD_ARGUMENT", "metric_type=7: 0 (COUNTER), 1 (GAUGE), 2 (HISTOGRAM)"),

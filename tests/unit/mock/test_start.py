@@ -92,21 +92,28 @@ def test_an_exit_while_the_guest_starts_traps(hosts: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("callback", "words"),
+    ("callback", "words", "hint"),
     [
-        ("proxy_on_vm_start", "Failed to start base Wasm"),
-        ("proxy_on_configure", "Failed to configure base Wasm plugin"),
+        ("proxy_on_vm_start", "Failed to start base Wasm", ""),
+        (
+            "proxy_on_configure",
+            "Failed to configure base Wasm plugin",
+            "its configuration is empty: give it one with proxywasm.filter(..., configuration=...), "
+            "proxywasm_filter.replace(configuration=...) or @pytest.mark.proxywasm(configuration=...)\n",
+        ),
     ],
 )
-def test_a_guest_that_refuses_to_start_says_why_in_its_last_log(callback: str, words: str, hosts: Any) -> None:
-    """Facts A12 and A13."""
+def test_a_guest_that_refuses_to_start_says_why_in_its_last_log(
+    callback: str, words: str, hint: str, hosts: Any
+) -> None:
+    """Facts A12 and A13; an empty configuration is named, for it is the usual cause."""
     body = "(drop (call $log (i32.const 4) (i32.const 0) (i32.const 3)))"
     one = guest(LOG, f'(func (export "{callback}") (param i32 i32) (result i32) {body} (i32.const 0))')
     with pytest.raises(FilterStartError) as caught:
         hosts.host(one)
     assert str(caught.value) == (
         f"filter 'mine': {words}: the guest returned 0 from {callback}, which refuses to start\n"
-        "what it logged last:\n    error: abc"
+        f"{hint}what it logged last:\n    error: abc"
     )
 
 
