@@ -69,8 +69,8 @@ INVARIANTS: Mapping[str, Invariant] = {
         ),
         Invariant(
             "chunking",
-            "the result does not depend on how a body arrives: in how many pieces, and whether its end comes with the "
-            "last piece or alone",
+            "the result does not depend on how a body arrives: in how many pieces; and an empty body that comes is no "
+            "reason to trap or to stall",
             "TCP and HTTP/2 cut bodies anywhere. A filter that looks at the first piece only, or does not wait for the "
             "end, works with small bodies in tests.",
             "filters that work on pieces as they come, such as those that count or sign them",

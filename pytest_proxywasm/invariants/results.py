@@ -64,24 +64,16 @@ def _kept(headers: Headers) -> Headers:
     return Headers.from_raw(pair for pair in headers.raw if pair[0] not in VARYING)
 
 
-DECISION = ("outcome", "replied by", "response status")
-
-
-def differences(
-    one: Result, other: Result, *, trailers: bool = True, counted: bool = True, decision: bool = False
-) -> list[str]:
+def differences(one: Result, other: Result, *, trailers: bool = True, counted: bool = True) -> list[str]:
     """How two results differ, a line each.
 
     Args:
         trailers: whether trailers count.
         counted: whether numbers in header values and bodies count.
-        decision: whether only who replied with which status counts.
     """
     lines = []
     for name in dict.fromkeys([*one.fields, *other.fields]):
         if not trailers and name.endswith("trailers"):
-            continue
-        if decision and name not in DECISION:
             continue
         left, right = one.fields.get(name), other.fields.get(name)
         if not counted:
