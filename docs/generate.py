@@ -17,7 +17,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pytest_proxywasm.abi.callbacks import CALLBACKS
+from pytest_proxywasm.abi.callbacks import CALLBACKS, NEVER_CALLED
 from pytest_proxywasm.abi.elsewhere import (
     CALLBACKS_ELSEWHERE,
     FOREIGN_FUNCTIONS_ELSEWHERE,
@@ -96,6 +96,10 @@ def abi() -> str:
             "All are optional. Names are those of the arguments after the context id.",
             "",
             table(("name", "arguments", "result", "context", "called"), callbacks),
+            "",
+            "Of these the mock host never calls:",
+            "",
+            table(("name", "why"), ((code([name]), why) for name, why in NEVER_CALLED.items())),
             "",
             "## WASI",
             "",

@@ -115,3 +115,13 @@ _ROWS = (
 )
 
 CALLBACKS: dict[str, CallbackSpec] = {row.name: row for row in _ROWS}
+
+_METADATA = (
+    "an Envoy that allows HTTP/2 METADATA frames (`allow_metadata`, off by default) calls it; streams here have none"
+)
+NEVER_CALLED = {
+    "proxy_on_foreign_function": "no proxy calls it: it is for the host's own code, and Envoy has none that does",
+    "proxy_on_request_metadata": _METADATA,
+    "proxy_on_response_metadata": _METADATA,
+}
+"""Callbacks of the ABI that a guest may export and the mock host never calls, with the reason."""

@@ -11,7 +11,7 @@ from ..record.process import find_envoy
 from .envoy import EnvoyProxy
 from .events import EVENTS
 from .table import GUESTS, RECORDED, load, save
-from .trials import Answers, carry_out
+from .trials import NOT_MADE, Answers, carry_out
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     answers = load(options.out) if options.events else Answers()
     with ThreadPoolExecutor(options.jobs) as pool:
         for event, new in zip(chosen, pool.map(lambda event: carry_out(event, proxy), chosen)):
+            missing = [call for (_, call), (result, _) in new.items() if result == NOT_MADE]
+            if missing:
+                print(f"{event}: {len(missing)} calls were not made, the first is {missing[0]}; nothing is saved")
+                return 1
             print(f"{event}: {len(new)} answers", flush=True)
             answers = Answers({**{key: kept for key, kept in answers.items() if key[0] != str(event)}, **new})
     order = {str(event): number for number, event in enumerate(EVENTS)}

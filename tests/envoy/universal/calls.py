@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-__all__ = ["BAD", "BAD_OUT", "OUT", "OUT8", "ROOT", "STREAM", "Call", "Word", "calls"]
+__all__ = ["BAD", "BAD_OUT", "OUT", "OUT8", "ROOT", "STREAM", "WRITTEN", "Call", "Word", "calls"]
 
 
 class _Symbol:
@@ -35,6 +35,8 @@ STREAM = _Symbol("stream")
 """The newest stream's context id."""
 ROOT = _Symbol("root")
 """The root context's id."""
+WRITTEN = _Symbol("written")
+"""What the host last wrote to the first out pointer of a call."""
 
 Word: TypeAlias = "int | bytes | _Symbol"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .calls import OUT, STREAM, Call, Word
+from .calls import OUT, STREAM, WRITTEN, Call, Word
 from .plan import ALL, Plan
 
 __all__ = ["EVENTS", "Event", "Round", "rounds"]
@@ -49,7 +49,7 @@ def _root_events(version: str) -> list[Event]:
     stop: tuple[Step, ...] = (("proxy_set_tick_period_milliseconds", (0,)),)
     stream = (
         ("proxy_grpc_stream", (b"grpc", b"s", b"Stream", b"", OUT)),
-        ("proxy_grpc_send", (6, b"m", 1)),
+        ("proxy_grpc_send", (WRITTEN, b"m", 1)),
     )
     call = ("proxy_http_call", (b"web", _pairs(), b"", b"", 1000, OUT))
     grpc_call = "proxy_grpc_call"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .calls import BAD, BAD_OUT, OUT, OUT8, ROOT, STREAM, Call, Word
+from .calls import BAD, BAD_OUT, OUT, OUT8, ROOT, STREAM, WRITTEN, Call, Word
 
 __all__ = ["Done", "Plan", "Seen", "read"]
 
@@ -16,7 +16,7 @@ PREFIX = "U|"
 NUMBERS = ("proxy_get_log_level", "proxy_get_current_time_nanoseconds", "clock_time_get", "clock_res_get")
 """Calls that write a number, of which 0 is one; elsewhere it is the address or size of nothing."""
 ALL = "*"
-FIXED = {BAD: "4294967280 32", BAD_OUT: "4294967294", STREAM: "s", ROOT: "r"}
+FIXED = {BAD: "4294967280 32", BAD_OUT: "4294967294", STREAM: "s", ROOT: "r", WRITTEN: "w"}
 
 
 class Plan:

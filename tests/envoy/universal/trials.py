@@ -9,7 +9,7 @@ from .calls import Call, calls
 from .events import Event, Round, rounds
 from .plan import Done, Plan
 
-__all__ = ["ACTIONS", "CRASH", "PATIENCE", "REQUEST", "Answers", "Proxy", "carry_out", "filter_options"]
+__all__ = ["ACTIONS", "CRASH", "NOT_MADE", "PATIENCE", "REQUEST", "Answers", "Proxy", "carry_out", "filter_options"]
 
 PATIENCE = 0.4
 """Seconds the client waits for what may never come."""
@@ -20,6 +20,7 @@ REQUEST = (
 ACTIONS: tuple[Any, ...] = ({"send": "hello"}, "recv", {"send": "QUIT"}, "recv", "close")
 CRASH = "crash"
 NOT_MADE = "not called"
+"""What stands for the answer of a call whose callback did not come; never part of a recording."""
 RACING = frozenset(
     {
         *("tick", "queue_ready", "http_call_response", "grpc_receive", "grpc_close"),
