@@ -145,8 +145,8 @@ def explain_stall(proxy: Proxy, core: HttpStreamCore, timeout: float) -> tuple[s
         lines[0] += f":\nits {refused.name} had answered {refused.status.name}, so no answer will come"
         lines += ["", *(f"    {line}" for line in hostcall_lines(refused)), ""]
         lines.append(
-            "Envoy refuses calls as well, so the filter should pause only after one that was accepted, and answer or go "
-            "on after the others."
+            "Envoy refuses calls as well, so the filter should pause only after one that was accepted, and answer or "
+            "go on after the others."
         )
         return "\n".join(lines), callback
     elif callback is not None:
