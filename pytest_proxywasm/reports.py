@@ -143,7 +143,7 @@ def write_artefacts(item: pytest.Item, run: Run, report: pytest.TestReport, sett
     if settings.mode != "on" and not run.has_failed:
         remove_files(settings.folder)
         return
-    exchanges = [host.exchanges for host, _ in _hosts_of(item, run) if len(host.trace)]
+    exchanges = [host.exchanges for host, start in _hosts_of(item, run) if len(host.trace) > start]
     traces = [trace for trace, _ in _traces(item, run, run.error)]
     pages = [(trace, exchanges[number] if number < len(exchanges) else ()) for number, trace in enumerate(traces)]
     error = str(run.error) if run.has_failed and run.error is not None else ""

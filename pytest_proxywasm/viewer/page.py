@@ -6,6 +6,7 @@ Whatever a guest sent is data in the page and is shown as text: it cannot become
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
@@ -52,6 +53,9 @@ _TARGETS = {
 }
 """Where a hostcall goes; to the host if it is not here."""
 
+_SECRET_PART = 6
+"""How long a part of a hidden value is that is looked for by itself: a token without its scheme, a cookie's value."""
+
 
 def page(
     trace: Trace,
@@ -67,16 +71,19 @@ def page(
     Args:
         title: the test's name.
         error: what the test failed with.
-        exchanges: shown above the trace, with what the filters changed.
+        exchanges: shown above the trace, with what the filters changed; those of another part of the host's trace
+            are left out.
         logs: what the guests logged, in order; they are shown where they were logged.
-        redact: names of headers whose values are hidden.
+        redact: names of headers whose values are hidden, in ``error`` as well where exchanges have them.
     """
     hidden = frozenset(name.lower() for name in redact)
+    there = {id(one) for one in trace}
+    shown = [one for one in exchanges if one.request is not None and _belongs(one, there)]
     data = {
         "title": title,
-        "error": error,
-        "exchanges": [_exchange(one, hidden) for one in exchanges if one.request is not None],
-        "events": [_event(one, hidden) for one in trace],
+        "error": _without_secrets(error, shown, hidden),
+        "exchanges": [_exchange(one, hidden) for one in shown],
+        "events": _events(trace, shown, hidden),
         "logs": sum(1 for _ in logs),
     }
     # "<" is all that could end the script element or begin a comment in it.
@@ -109,6 +116,30 @@ def _fields(fields: Iterable[tuple[str, Any]]) -> list[list[Any]]:
     return [[name, *_value(value)] for name, value in fields]
 
 
+def _belongs(exchange: Exchange, there: set[int]) -> bool:
+    return not exchange.trace or any(id(event) in there for event in exchange.trace)
+
+
+def _events(trace: Trace, exchanges: Sequence[Exchange], hidden: frozenset[str]) -> list[dict[str, Any]]:
+    begins: dict[int, list[int]] = {}
+    replied: set[int] = set()
+    for number, one in enumerate(exchanges):
+        if one.trace:
+            begins.setdefault(id(one.trace[0]), []).append(number)
+            if one.local_response is not None and one.upstream_response is None:
+                replied.update(map(id, one.trace))
+    made = []
+    for event in trace:
+        shown = _event(event, hidden)
+        if id(event) in begins:
+            shown["x"] = begins[id(event)]
+        if shown["l"] == "upstream" and id(event) in replied:
+            # Not from the upstream: the host sends a filter's reply back through the chain.
+            shown["l"] = "host"
+        made.append(shown)
+    return made
+
+
 def _event(event: Callback, hidden: frozenset[str]) -> dict[str, Any]:
     return {
         "n": event.name,
@@ -132,6 +163,9 @@ def _call(call: Hostcall, hidden: frozenset[str]) -> dict[str, Any]:
         "r": _fields(results.items()),
         "l": _TARGETS.get(call.name, "host"),
     }
+    note = _note(call, args)
+    if note:
+        made["o"] = note
     if call.reason:
         made["y"] = call.reason
     if call.injected:
@@ -139,6 +173,40 @@ def _call(call: Hostcall, hidden: frozenset[str]) -> dict[str, Any]:
     if isinstance(call, WasiCall):
         made["w"] = 1
     return made
+
+
+def _note(call: Hostcall, args: dict[str, Any]) -> str:
+    """What is told of a call beside its name where there is one line for it."""
+    if call.name == "proxy_log":
+        level = args.get("log_level")
+        return f"{show(level).lower()}: {_text(_bytes(args.get('message', '')))[1:-1]}" if level is not None else ""
+    if call.name == "proxy_send_local_response":
+        return show(args.get("status_code", ""))
+    if call.name == "proxy_http_call":
+        headers = {_bytes(name): _bytes(value) for name, value in args.get("headers", ())}
+        parts = (_bytes(args.get("upstream", "")), headers.get(b":method", b""), headers.get(b":path", b""))
+        return " ".join(_text(part)[1:-1] for part in parts if part)
+    if call.name in ("proxy_grpc_call", "proxy_grpc_stream"):
+        return "/".join(_text(_bytes(args.get(name, "")))[1:-1] for name in ("service_name", "method_name"))
+    return _text(_bytes(args["key"])) if "key" in args else ""
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+
+
+def _without_secrets(text: str, exchanges: Sequence[Exchange], hidden: frozenset[str]) -> str:
+    """A text without the values that these headers have in the exchanges."""
+    secrets = set()
+    for one in exchanges:
+        for message in (one.request, one.upstream_request, one.upstream_response, one.response):
+            for name, value in message.headers.items() if message is not None else ():
+                if name.lower() in hidden and value:
+                    secrets.add(value)
+                    secrets.update(part for part in re.split(r"[\s;,=]+", value) if len(part) >= _SECRET_PART)
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "<redacted>", text)
+    return text
 
 
 def _exchange(one: Exchange, hidden: frozenset[str]) -> dict[str, Any]:

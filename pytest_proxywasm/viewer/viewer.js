@@ -37,10 +37,11 @@
   const fields = (entries, className) => {
     const list = make("dl", className);
     for (const [name, text, hex] of entries) {
-      list.append(make("dt", "mono", name));
       const value = make("dd", "mono", text);
       if (hex !== undefined) value.append(make("span", "hex", hex));
-      list.append(value);
+      const pair = make("div", hex !== undefined || text.length > 60 ? "long" : "");
+      pair.append(make("dt", "mono", name), value);
+      list.append(pair);
     }
     return list;
   };
@@ -70,12 +71,15 @@
     box.append(list);
     return box;
   };
+  const status = (one) => {
+    const style = one.status !== null && one.status < 400 ? "good" : "bad";
+    return make("span", `badge ${style}`, one.status === null ? "no response" : String(one.status));
+  };
   for (const one of data.exchanges) {
     const box = make("details", "exchange");
     const summary = make("summary");
     summary.append(make("span", "mono", one.title));
-    const status = one.status === null ? "no response" : String(one.status);
-    summary.append(make("span", `badge ${one.status !== null && one.status < 400 ? "good" : "bad"}`, status));
+    summary.append(status(one));
     if (one.reply) summary.append(make("span", "badge warn", "answered by a filter"));
     summary.append(make("span", "none", one.details ? `${one.outcome}, ${one.details}` : one.outcome));
     box.append(summary);
@@ -99,17 +103,36 @@
   const last = $("exchange-list").lastElementChild;
   if (last) last.open = true;
 
-  // Lanes.
-  const label = (event) => (event.f || "filter") + (workers.size > 1 ? ` (worker ${event.w})` : "");
+  // Lanes. A filter may be called "host": lanes have keys, and labels only to be seen.
   const workers = new Set(data.events.map((event) => event.w));
-  const filters = [...new Set(data.events.map(label))];
-  const used = new Set(data.events.flatMap((event) => [event.l, ...event.h.map((call) => call.l)]));
-  const lanes = ["client", ...filters, "host", "upstream"];
-  if (used.has("clusters")) lanes.push("clusters");
-  root.style.setProperty("--lanes", lanes.length);
-  const middle = (lane) => ((lanes.indexOf(lane) + 0.5) / lanes.length) * 100;
+  const label = (event) => (event.f || "filter") + (workers.size > 1 ? ` (worker ${event.w})` : "");
+  const key = (event) => `filter ${label(event)}`;
+  const lanes = new Map([["client", "client"]]);
+  for (const event of data.events) lanes.set(key(event), label(event));
+  lanes.set("host", "host services").set("upstream", "upstream");
+  if (data.events.some((event) => [event, ...event.h].some((one) => one.l === "clusters"))) lanes.set("clusters", "clusters");
+  root.style.setProperty("--lanes", lanes.size);
+  const at = new Map([...lanes.keys()].map((lane, index) => [lane, ((index + 0.5) / lanes.size) * 100]));
   $("lanes").append(make("span", "", "time"));
-  for (const lane of lanes) $("lanes").append(make("span", "", lane));
+  for (const text of lanes.values()) {
+    const lane = make("span", "", text);
+    lane.title = text;
+    $("lanes").append(lane);
+  }
+
+  // In a chain, what the client sends comes to a filter from the one before it, what the upstream sends from the one after.
+  const chains = new Map([...workers].map((worker) => [worker, []]));
+  for (const event of data.events) {
+    const chain = chains.get(event.w);
+    if (/_on_(request_headers|new_connection)$/.test(event.n) && !chain.includes(key(event))) chain.push(key(event));
+  }
+  const origin = (event) => {
+    const chain = chains.get(event.w), place = chain.indexOf(key(event));
+    if (place < 0) return event.l;
+    if (event.l === "client") return chain[place - 1] || "client";
+    if (event.l === "upstream" || (event.l === "host" && /_on_response_/.test(event.n))) return chain[place + 1] || event.l;
+    return event.l;
+  };
 
   // Events.
   const time = (ms) => {
@@ -146,24 +169,68 @@
     box.append(list);
     return box;
   };
+  const draw = (stage, from, to, name) => {
+    const left = Math.min(at.get(from), at.get(to)), right = Math.max(at.get(from), at.get(to));
+    const arrow = make("span", `arrow ${at.get(from) < at.get(to) ? "right" : "left"}`);
+    arrow.style.left = `${left}%`;
+    arrow.style.width = `${right - left}%`;
+    // The name begins where the arrow begins, unless there is no room to the right.
+    if (left > 60) name.style.right = `${100 - right}%`;
+    else name.style.left = `${left}%`;
+    stage.append(arrow, name);
+  };
+
+  // Of the hostcalls of a callback that is closed, those that leave the proxy, that failed, and logs.
+  const NOTES = 6, LOGS = 1000;
+  const weight = (call) => {
+    if (call.w) return failed(call) && call.y ? 2 : 0;
+    if (call.l !== "host" || failed(call) || call.i || call.y) return 2;
+    if (call.n !== "proxy_log" || !call.o) return 0;
+    if (/^(warn|error|critical)/.test(call.o)) return 2;
+    return data.events.length <= LOGS ? 1 : 0;
+  };
+  const notes = (event) => {
+    const all = event.h.filter((call) => weight(call) > 0);
+    if (all.length === 0) return null;
+    const kept = new Set([...all].sort((one, other) => weight(other) - weight(one)).slice(0, NOTES));
+    const box = make("div", "notes");
+    for (const call of kept.size < all.length ? all.filter((one) => kept.has(one)) : all) {
+      const isLog = call.n === "proxy_log" && !failed(call);
+      const bad = failed(call) || (isLog && /^(error|critical)/.test(call.o));
+      const style = bad ? "bad" : isLog && /^warn/.test(call.o) ? "warn" : "";
+      const stage = make("div", `stage note ${style}`);
+      const text = isLog ? call.o : [call.n.replace(/^proxy_/, ""), call.o, call.s === "OK" ? "" : call.s].filter(Boolean).join(" ");
+      const name = make("span", "name mono", text);
+      if (isLog || call.l === "host") {
+        name.style.left = `${at.get(key(event))}%`;
+        stage.append(name);
+      } else draw(stage, key(event), call.l, name);
+      box.append(stage);
+    }
+    if (kept.size < all.length) {
+      const stage = make("div", "stage note");
+      const name = make("span", "name none", `and ${all.length - kept.size} more`);
+      name.style.left = `${at.get(key(event))}%`;
+      stage.append(name);
+      box.append(stage);
+    }
+    return box;
+  };
   const PIECE = 500;
   const rows = [];
   const build = (event, index) => {
     const item = make("li", "event");
+    for (const number of event.x || []) {
+      const begin = make("div", "begin");
+      begin.append(make("span", "mono", data.exchanges[number].title), status(data.exchanges[number]));
+      item.append(begin);
+    }
     const button = make("button", "row");
     button.type = "button";
     button.setAttribute("aria-expanded", "false");
     button.append(make("span", "time", time(event.t)));
     const stage = make("span", "stage");
-    const from = middle(event.l), to = middle(label(event));
-    const arrow = make("span", `arrow ${from < to ? "right" : "left"}`);
-    arrow.style.left = `${Math.min(from, to)}%`;
-    arrow.style.width = `${Math.abs(to - from)}%`;
-    const name = make("span", "name mono", event.n.replace(/^proxy_/, ""));
-    // The name begins where the arrow begins, unless there is no room to the right.
-    if (Math.min(from, to) > 60) name.style.right = `${100 - Math.max(from, to)}%`;
-    else name.style.left = `${Math.min(from, to)}%`;
-    stage.append(arrow, name);
+    draw(stage, origin(event), key(event), make("span", "name mono", event.n.replace(/^proxy_/, "")));
     const result = make("span", "result");
     const errors = event.h.filter(failed).length;
     if (event.h.length) result.append(make("span", "badge", plural(event.h.length, "call")));
@@ -174,6 +241,11 @@
     }
     button.append(stage, result);
     item.append(button);
+    const below = notes(event);
+    if (below !== null) {
+      below.addEventListener("click", () => toggle(row));
+      item.append(below);
+    }
     const row = { event, item, button, text: null, errors: errors > 0 || event.r === "did not return", open: false };
     button.addEventListener("click", () => toggle(row));
     button.addEventListener("focus", () => { current = index; });
@@ -223,11 +295,11 @@
 
   // Keys.
   const move = (step, fits) => {
-    for (let at = current + step; at >= 0 && at < rows.length; at += step) {
-      if (rows[at].item.hidden || !fits(rows[at])) continue;
-      current = at;
-      rows[at].button.focus();
-      rows[at].item.scrollIntoView({ block: "nearest" });
+    for (let next = current + step; next >= 0 && next < rows.length; next += step) {
+      if (rows[next].item.hidden || !fits(rows[next])) continue;
+      current = next;
+      rows[next].button.focus();
+      rows[next].item.scrollIntoView({ block: "nearest" });
       return;
     }
   };

@@ -47,11 +47,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A page in a file: two filters, a callout, an error, a reply, and hostile text."""
+    """A page in a file: two filters, one named like another lane, a callout, an error, and hostile text."""
     file = tmp_path_factory.mktemp("page") / "trace.html"
     asks = "rqh http aux 1000 '' :method GET :path / :authority a\nrqh get 9 x\nrqh ret 1\nhcr eff $\n"
     first = pw.Filter(PROBE, configuration=asks.encode(), name="asks")
-    second = pw.Filter(PROBE, configuration=b"rqh get 0 x-evil\nrph add 2 x-new 1", name="reads")
+    second = pw.Filter(PROBE, configuration=b"rqh get 0 x-evil\nrph add 2 x-new 1", name="host")
     with pw.MockHost([second, first], engine=get_engine(), clusters={"aux": pw.After(0.5, pw.Response(200))}) as host:
         with pytest.raises(pw.StreamStalled):
             host.get(f"/?{EVIL}", headers={"x-evil": EVIL, "x-bin": b"\xff"})
@@ -69,7 +69,7 @@ def opened(browser: Any, address: str) -> Any:
 
 def shown(browser: Any) -> list[str]:
     """The names of the callbacks that can be seen."""
-    script = "return [...document.querySelectorAll('.event:not([hidden]) .name')].map((one) => one.textContent)"
+    script = "return [...document.querySelectorAll('.event:not([hidden]) .row .name')].map((one) => one.textContent)"
     return list(browser.execute_script(script))
 
 
@@ -85,10 +85,34 @@ def test_it_shows_the_trace_and_nothing_complains(opened: Any) -> None:
     assert "on_request_headers" in names
     assert "on_http_call_response" in names
     lanes = opened.execute_script("return [...document.querySelectorAll('#lanes span')].map((one) => one.textContent)")
-    assert lanes == ["time", "client", "reads", "asks", "host", "upstream", "clusters"]
+    assert lanes == ["time", "client", "host", "asks", "host services", "upstream", "clusters"]
     assert opened.title == "test_it · Proxy-Wasm trace"
     assert EVIL in opened.find_element("id", "error").text
     assert [entry for entry in opened.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_arrows_go_through_the_chain_and_to_clusters(opened: Any) -> None:
+    """Percent of the width: client 8, first filter 25, second 42, host services 58, upstream 75, clusters 92."""
+    script = """return [...document.querySelectorAll('.event .stage:has(.arrow)')].map((one) => {
+        const arrow = one.querySelector('.arrow'), left = parseFloat(arrow.style.left);
+        const ends = [Math.round(left), Math.round(left + parseFloat(arrow.style.width))];
+        return [one.querySelector('.name').textContent, ...(arrow.matches('.right') ? ends : ends.reverse())];
+    })"""
+    arrows = opened.execute_script(script)
+    requests = [arrow for arrow in arrows if arrow[0] == "on_request_headers"]
+    assert requests == [["on_request_headers", 8, 25], ["on_request_headers", 25, 42]]
+    assert ["http_call aux GET /", 42, 92] in arrows
+    assert ["on_http_call_response", 92, 42] in arrows
+
+
+def test_the_exchange_its_logs_and_errors_are_seen_without_opening_anything(opened: Any) -> None:
+    begins = [one.text for one in opened.find_elements("css selector", ".begin")]
+    assert begins == [f"GET /?{EVIL}\nno response"]
+    notes = [one.text for one in opened.find_elements("css selector", ".note")]
+    assert "info: RET request_headers = 1" in notes
+    assert "get_header_map_value BAD_ARGUMENT" in notes
+    opened.find_element("css selector", ".note.bad").click()
+    assert opened.find_element("css selector", ".detail .failed").is_displayed()
 
 
 def test_search_hostcall_and_errors_narrow_it_down(opened: Any) -> None:

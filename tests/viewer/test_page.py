@@ -86,6 +86,33 @@ def test_secrets_are_hidden_wherever_they_are(host: pw.MockHost) -> None:
     assert not leaks(redact=["Authorization", "set-cookie"])
 
 
+def test_secrets_are_hidden_in_what_the_test_failed_with(host: pw.MockHost) -> None:
+    host.get("/", headers={"authorization": "Bearer s3cret-token", "cookie": "a"})
+    error = "assert 'Bearer s3cret-token' == 's3cret-token' in a cat"
+    shown = data_of(show(host, error=error, redact=["authorization", "cookie"]))["error"]
+    assert shown == "assert '<redacted>' == '<redacted>' in <redacted> cat"
+    assert data_of(show(host, error=error))["error"] == error
+
+
+def test_only_exchanges_of_this_trace_are_shown(host: pw.MockHost) -> None:
+    """A host that several tests share has exchanges of all of them."""
+    host.get("/of-another-test")
+    begin = len(host.trace)
+    host.get("/of-this-test")
+    data = data_of(page(host.trace[begin:], title="test_it", exchanges=host.exchanges))
+    assert [one["title"] for one in data["exchanges"]] == ["GET /of-this-test"]
+    assert [event["n"] for event in data["events"] if event.get("x") == [0]] == ["proxy_on_context_create"]
+
+
+def test_a_reply_of_a_filter_does_not_come_from_the_upstream() -> None:
+    with pw.MockHost([pw.Filter(PROBE, configuration=b"rqh local 403 why no -1")], engine=get_engine()) as host:
+        host.get("/")
+        events = data_of(show(host))["events"]
+    assert [event["l"] for event in events if event["n"] == "proxy_on_response_headers"] == ["host"]
+    (reply,) = [call for event in events for call in event["h"] if call["n"] == "proxy_send_local_response"]
+    assert (reply["l"], reply["o"]) == ("client", "403")
+
+
 def test_an_exchange_shows_what_the_filters_changed() -> None:
     script = b"rqh add 0 x-new 1\nrqh rem 0 x-old"
     with pw.MockHost([pw.Filter(PROBE, configuration=script)], engine=get_engine()) as host:
