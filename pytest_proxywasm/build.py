@@ -24,11 +24,12 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
+from .announce import Report, announced
 from .errors import UsageError
 
 __all__ = ["Builder", "Command", "parse_command", "source_folder"]
@@ -138,7 +139,7 @@ class Builder:
         report: told a line when a build takes over a second.
     """
 
-    def __init__(self, root: Path, cache_dir: Path, report: Callable[[str], None] | None = None) -> None:
+    def __init__(self, root: Path, cache_dir: Path, report: Report | None = None) -> None:
         self.root = root
         self.cache_dir = cache_dir
         self.report = report
@@ -241,9 +242,8 @@ class Builder:
                 try:
                     return process.wait(NOTICE_AFTER)
                 except subprocess.TimeoutExpired:
-                    if self.report is not None:
-                        self.report(notice)
-                    return process.wait()
+                    with announced(self.report, notice):
+                        return process.wait()
                 finally:
                     if process.poll() is None:
                         process.kill()

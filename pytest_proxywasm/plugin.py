@@ -6,12 +6,13 @@ import contextlib
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from .announce import Elapsed, Report
 from .checks import Checks
 from .open_hosts import OpenHosts, Scope
 from .reports import Run, Settings, add_sections, explain_contains, forget_misses, write_artefacts
@@ -232,14 +233,19 @@ def _refuse_unconfigured() -> NoReturn:
     raise UsageError(_NO_FILTER)
 
 
-def _reporter(config: pytest.Config) -> Callable[[str], None]:
-    def report(line: str) -> None:
+def _reporter(config: pytest.Config) -> Report:
+    def report(line: str) -> Elapsed | None:
         terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
         capture: Any = config.pluginmanager.get_plugin("capturemanager")
         if terminal is None:
-            return
-        with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
+            return None
+        with contextlib.ExitStack() as stack:
+            if capture is not None:
+                stack.enter_context(capture.global_and_fixture_disabled())
+            if terminal.isatty:
+                return Elapsed(terminal, f"proxywasm: {line}", stack.pop_all())
             terminal.write_line(f"proxywasm: {line}")
+        return None
 
     return report
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 from ._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
+from .announce import Report
 from .build import Builder, Command
 from .checks import Checks
 from .errors import NotEmulatedError, UsageError
@@ -116,7 +117,7 @@ class Toolkit:
     checks: Checks
     hosts: OpenHosts
     _builder: Builder
-    _report: Callable[[str], None] | None
+    _report: Report | None
     _engine: list[Engine]
     _pool: list[Pool]
     _starts: list[Starts]
@@ -131,7 +132,7 @@ class Toolkit:
         envoy_reuse: bool = False,
         checks: Checks | None = None,
         cache_dir: Path | None = None,
-        report: Callable[[str], None] | None = None,
+        report: Report | None = None,
         hosts: OpenHosts | None = None,
     ) -> None:
         from .engine.cache import default_directory
@@ -346,7 +347,7 @@ def check_engine(choice: str) -> None:
     make_engine(choice, default_directory())
 
 
-def make_engine(choice: str, cache_dir: Path, report: Callable[[str], None] | None = None) -> Engine:
+def make_engine(choice: str, cache_dir: Path, report: Report | None = None) -> Engine:
     """The engine of that name.
 
     Raises:

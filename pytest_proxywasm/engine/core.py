@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..announce import Report, announced
 from . import instrument as rewriting
 from .binary import ModuleInfo, read_module
 from .cache import ModuleCache
@@ -265,7 +266,7 @@ class CompilingEngine(ABC):
     window: bool
     """Whether imports go through an argument window."""
 
-    def __init__(self, cache: ModuleCache | None, on_compile: Callable[[str], None] | None) -> None:
+    def __init__(self, cache: ModuleCache | None, on_compile: Report | None) -> None:
         self.cache = cache
         self.on_compile = on_compile
         self._modules: OrderedDict[bytes, CompiledModule] = OrderedDict()
@@ -352,6 +353,7 @@ class CompilingEngine(ABC):
     def _build(self, wasm: bytes, info: ModuleInfo, name: str) -> tuple[Built, bytes]:
         code = info.section(10)
         seconds = (code.end - code.start) / _CODE_BYTES_PER_SECOND if code is not None else 0.0
+        notice = ""
         if self.on_compile is not None and seconds > 1:
             if self.cache is not None and not self.cache.problem:
                 how_long = f"once: about {seconds:.0f} s"
@@ -359,9 +361,10 @@ class CompilingEngine(ABC):
                 problem = self.cache.problem if self.cache is not None else "there is no cache directory"
                 how_long = f"about {seconds:.0f} s, each time ({problem})"
             size = len(wasm) / 1e6
-            self.on_compile(f"compiling {name or 'a module'} ({size:.1f} MB) with {self.name}, {how_long}")
-        rewritten = rewriting.instrument(wasm, info, window=self.window)
-        native = self.compile(rewritten.wasm)
+            notice = f"compiling {name or 'a module'} ({size:.1f} MB) with {self.name}, {how_long}"
+        with announced(self.on_compile if notice else None, notice):
+            rewritten = rewriting.instrument(wasm, info, window=self.window)
+            native = self.compile(rewritten.wasm)
         starts = rewritten.starts.tobytes()
         payload = b""
         if self.cache is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 import platform
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..announce import Report
 from .interface import Engine, EngineUnavailable
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ ENGINES = ("wasmtime", "wasmer")
 _made: dict[tuple[str, Path], CompilingEngine] = {}
 
 
-def get_engine(
-    choice: str = "auto", *, cache_dir: Path | None = None, on_compile: Callable[[str], None] | None = None
-) -> Engine:
+def get_engine(choice: str = "auto", *, cache_dir: Path | None = None, on_compile: Report | None = None) -> Engine:
     """The engine of that name; ``"auto"`` is wasmtime where it can be imported, else wasmer.
 
     ``cache_dir`` replaces the cache directory of the platform. ``on_compile`` is called with a line of text before a

@@ -16,6 +16,7 @@ import wasmer
 from wasmer import engine as _engines
 from wasmer_compiler_cranelift import Compiler
 
+from ..announce import Report
 from . import core
 from .binary import ModuleInfo
 from .cache import ModuleCache
@@ -62,7 +63,7 @@ class WasmerEngine(CompilingEngine):
     name = "wasmer"
     window = False
 
-    def __init__(self, cache: ModuleCache | None = None, on_compile: Callable[[str], None] | None = None) -> None:
+    def __init__(self, cache: ModuleCache | None = None, on_compile: Report | None = None) -> None:
         super().__init__(cache, on_compile)
         self.version: str = wasmer.__version__
         self.store = wasmer.Store(_engines.Universal(Compiler))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import wasmtime
 
+from ..announce import Report
 from . import core
 from .binary import ModuleInfo
 from .cache import ModuleCache
@@ -73,7 +74,7 @@ class WasmtimeEngine(CompilingEngine):
     def __init__(
         self,
         cache: ModuleCache | None = None,
-        on_compile: Callable[[str], None] | None = None,
+        on_compile: Report | None = None,
         *,
         fast: bool | None = None,
     ) -> None:

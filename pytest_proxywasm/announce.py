@@ -1,0 +1,72 @@
+"""Telling of work that takes seconds: a line when it begins, and whatever the listener shows until it is over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from types import TracebackType
+from typing import Protocol, TypeAlias
+
+__all__ = ["Elapsed", "Report", "announced"]
+
+Report: TypeAlias = "Callable[[str], AbstractContextManager[object] | None]"
+"""Is told a line; may give a context manager that is left when the work is over."""
+
+INTERVAL = 1.0
+"""Seconds between two updates of the elapsed time."""
+
+
+def announced(report: Report | None, line: str) -> AbstractContextManager[object]:
+    """Tell of work that begins; leave the context manager when it is over."""
+    given = report(line) if report is not None else None
+    return given if given is not None else nullcontext()
+
+
+class Terminal(Protocol):
+    """What a line that changes needs; pytest's terminal reporter is one."""
+
+    def ensure_newline(self) -> None:
+        """Go to a new line unless there."""
+
+    def write(self, content: str, *, flush: bool = ...) -> None:
+        """Write text."""
+
+    def rewrite(self, line: str, *, erase: bool = ...) -> None:
+        """Write over the line."""
+
+
+class Elapsed:
+    """A line on a terminal that grows older: ``building a.wasm: make (3 s)``.
+
+    Args:
+        around: is left when the work is over, after the last write.
+    """
+
+    def __init__(self, terminal: Terminal, line: str, around: ExitStack) -> None:
+        self._terminal = terminal
+        self._line = line
+        self._around = around
+        self._over = threading.Event()
+        self._begin = time.monotonic()
+        terminal.ensure_newline()
+        terminal.write(line, flush=True)
+        self._thread = threading.Thread(target=self._run, name="proxywasm-elapsed", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over.wait(INTERVAL):
+            seconds = time.monotonic() - self._begin
+            self._terminal.rewrite(f"{self._line} ({seconds:.0f} s)", erase=True)
+
+    def __enter__(self) -> Elapsed:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._terminal.write("\n", flush=True)
+        self._around.close()
