@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -40,6 +41,8 @@ class Terminal(Protocol):
 class Elapsed:
     """A line on a terminal that grows older: ``building a.wasm: make (3 s)``.
 
+    It is cut to the terminal's width: a line that wraps cannot be written over.
+
     Args:
         around: is left when the work is over, after the last write.
     """
@@ -51,14 +54,20 @@ class Elapsed:
         self._over = threading.Event()
         self._begin = time.monotonic()
         terminal.ensure_newline()
-        terminal.write(line, flush=True)
+        terminal.write(self._text(""), flush=True)
         self._thread = threading.Thread(target=self._run, name="proxywasm-elapsed", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while not self._over.wait(INTERVAL):
-            seconds = time.monotonic() - self._begin
-            self._terminal.rewrite(f"{self._line} ({seconds:.0f} s)", erase=True)
+            self._grow_older()
+
+    def _grow_older(self) -> None:
+        self._terminal.rewrite(self._text(f" ({time.monotonic() - self._begin:.0f} s)"), erase=True)
+
+    def _text(self, end: str) -> str:
+        most = shutil.get_terminal_size().columns - len(end) - 1
+        return (self._line if len(self._line) <= most else f"{self._line[: most - 3]}...") + end
 
     def __enter__(self) -> Elapsed:
         return self
@@ -68,5 +77,6 @@ class Elapsed:
     ) -> None:
         self._over.set()
         self._thread.join()
+        self._grow_older()
         self._terminal.write("\n", flush=True)
         self._around.close()

@@ -116,6 +116,18 @@ def test_the_gallery_of_failures_is_up_to_date() -> None:
     assert page == now, f"docs/reference/failures.md is stale: run `python docs/generate.py failures`\n{difference}"
 
 
+def test_every_picture_is_there_and_is_shown() -> None:
+    """`python docs/screenshots.py` takes them."""
+    shown = {
+        (page.parent / target).resolve()
+        for page in (ROOT / "docs").rglob("*.md")
+        for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+        if "://" not in target
+    }
+    there = {image.resolve() for image in (ROOT / "docs/images").rglob("*") if image.is_file()}
+    assert there == shown
+
+
 def test_the_generated_reference_is_up_to_date() -> None:
     """`make docs` writes it from the declarations."""
     generate = generator()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import subprocess
 import sys
 
 import pytest
@@ -99,6 +103,39 @@ class TestFilter:
         project.makepyfile("def test_it(proxywasm_filter): pass")
 
         project.runpytest().stdout.fnmatch_lines([f"proxywasm: building b.wat: {sys.executable} build.py"])
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo terminals")
+    def test_a_slow_build_on_a_terminal_shows_its_time(self, project: pytest.Pytester) -> None:
+        import pty
+
+        (project.path / "build.py").write_text(
+            "import shutil, time; shutil.copy('logs.wat', 'b.wat'); time.sleep(0.5)\n"
+        )
+        project.makeini(f"[pytest]\nproxywasm_filter = b.wat\nproxywasm_build = '{sys.executable}' build.py\n")
+        project.makeconftest(
+            """
+            import pytest_proxywasm.build, pytest_proxywasm.announce
+
+            pytest_proxywasm.build.NOTICE_AFTER = 0.01
+            pytest_proxywasm.announce.INTERVAL = 0.05
+            """
+        )
+        project.makepyfile("def test_it(proxywasm_filter): pass")
+        environment = {name: value for name, value in os.environ.items() if name not in ("CI", "COLUMNS")}
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+        with subprocess.Popen(command, cwd=project.path, env=environment, stdout=theirs, stdin=theirs) as process:
+            os.close(theirs)
+            output = b""
+            # Linux ends the reading of a terminal that nobody writes to any more by an error.
+            with contextlib.suppress(OSError):
+                while piece := os.read(ours, 65536):
+                    output += piece
+        os.close(ours)
+        assert process.returncode == 0, output.decode()
+        times = re.findall(rb"\rproxywasm: building b\.wat: [^\r\n]* \(\d+ s\)", output)
+        assert times, output.decode()
+        assert b"1 passed" in output
 
     def test_a_missing_file_is_a_short_error_and_no_skip(self, project: pytest.Pytester) -> None:
         project.makeini("[pytest]\nproxywasm_filter = log.wat\n")

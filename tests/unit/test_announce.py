@@ -29,6 +29,7 @@ class Terminal:
 
 def test_the_line_grows_older_until_the_work_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announce, "INTERVAL", 0.01)
+    monkeypatch.setenv("COLUMNS", "80")
     terminal, left = Terminal(), []
     around = ExitStack()
     around.callback(left.append, "left")
@@ -42,6 +43,16 @@ def test_the_line_grows_older_until_the_work_is_over(monkeypatch: pytest.MonkeyP
     size = len(terminal.written)
     time.sleep(0.05)
     assert len(terminal.written) == size
+
+
+def test_a_line_that_would_wrap_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What wraps cannot be written over: each second would add a line."""
+    monkeypatch.setenv("COLUMNS", "40")
+    terminal = Terminal()
+    with announced(lambda line: Elapsed(terminal, line, ExitStack()), "building " + "a" * 100):
+        pass
+    assert terminal.written[1] == "building " + "a" * 27 + "..."
+    assert terminal.written[-2] == "\rbuilding " + "a" * 21 + "... (0 s)"
 
 
 def test_a_listener_that_only_takes_lines_is_enough() -> None:
