@@ -28,11 +28,12 @@ def show_bytes(value: bytes | str) -> str:
     raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if len(raw) > LONGEST:
         digest = hashlib.sha256(raw).hexdigest()[:16]
-        return f"{_quoted(raw[:32])}... ({len(raw)} bytes, sha256 {digest})"
-    return _quoted(raw)
+        return f"{quoted(raw[:32])}... ({len(raw)} bytes, sha256 {digest})"
+    return quoted(raw)
 
 
-def _quoted(raw: bytes) -> str:
+def quoted(raw: bytes) -> str:
+    """A JSON string of all the bytes; those that are not UTF-8 as ``\\xNN``."""
     text = json.dumps(raw.decode("utf-8", "surrogateescape"), ensure_ascii=False)
     text = _INVISIBLE.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
     return _SURROGATE.sub(lambda m: f"\\x{ord(m[0]) - 0xDC00:02x}", text)

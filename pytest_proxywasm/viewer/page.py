@@ -11,15 +11,14 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
-from ..headers import to_text
 from ..host.clock import START_NS
 from ..model import Exchange, GuestLog, HeaderChanges, Request, Response
 from ..trace import Callback, Hostcall, Trace, WasiCall
-from ..trace.text import redacted, show, show_action, show_bytes
+from ..trace.text import quoted, redacted, show, show_action, show_bytes
 
 __all__ = ["page"]
 
-_HEX_BYTES = 4096
+_MOST_BYTES = 4096
 _LANES = {
     "proxy_on_request_headers": "client",
     "proxy_on_request_body": "client",
@@ -95,21 +94,32 @@ def page(
     return "".join((head, parts["css"], middle, encoded, before, parts["js"], after))
 
 
-def _value(value: Any) -> list[str]:
-    """A value as text, and as hex where the text does not show all bytes."""
+def _value(value: Any) -> list[Any]:
+    """A value as text, and as hex where the text does not show all bytes; a map as its rows."""
     if isinstance(value, str):
         value = value.encode("utf-8", "surrogateescape")
-        return [_text(value)] if value.isascii() else [_text(value), value[:_HEX_BYTES].hex(" ")]
-    if isinstance(value, bytes):
-        plain = value.isascii() and all(32 <= byte < 127 or byte in b"\n\t" for byte in value)
-        return [_text(value)] if plain else [_text(value), value[:_HEX_BYTES].hex(" ")]
-    return [show(value)]
+    elif not isinstance(value, bytes):
+        if (
+            value
+            and isinstance(value, (list, tuple))
+            and all(isinstance(one, tuple) and len(one) == 2 for one in value)
+        ):
+            return [[[_bare(name), *_value(content)] for name, content in value]]
+        return [show(value)]
+    is_plain = value.isascii() and all(32 <= byte < 127 or byte in b"\n\t" for byte in value)
+    return [_text(value)] if is_plain else [_text(value), _hex(value)]
 
 
 def _text(value: bytes) -> str:
-    return f'"{to_text(value[:_HEX_BYTES])}"'.encode("utf-8", "backslashreplace").decode() + (
-        f"... ({len(value)} bytes)" if len(value) > _HEX_BYTES else ""
-    )
+    return quoted(value[:_MOST_BYTES]) + (f"... ({len(value)} bytes)" if len(value) > _MOST_BYTES else "")
+
+
+def _hex(value: bytes) -> str:
+    return value[:_MOST_BYTES].hex(" ") + (" ..." if len(value) > _MOST_BYTES else "")
+
+
+def _bare(name: Any) -> str:
+    return show(name)[1:-1] if isinstance(name, (bytes, str)) else show(name)
 
 
 def _fields(fields: Iterable[tuple[str, Any]]) -> list[list[Any]]:

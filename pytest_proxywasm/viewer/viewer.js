@@ -37,9 +37,11 @@
   const fields = (entries, className) => {
     const list = make("dl", className);
     for (const [name, text, hex] of entries) {
-      const value = make("dd", "mono", text);
+      const isMap = typeof text !== "string";
+      const value = make("dd", "mono", isMap ? undefined : text);
+      if (isMap) value.append(fields(text, "fields map"));
       if (hex !== undefined) value.append(make("span", "hex", hex));
-      const pair = make("div", hex !== undefined || text.length > 60 ? "long" : "");
+      const pair = make("div", isMap || hex !== undefined || text.length > 60 ? "long" : "");
       pair.append(make("dt", "mono", name), value);
       list.append(pair);
     }
@@ -140,13 +142,9 @@
     return ms < 1000 ? `${+ms.toFixed(3)} ms` : `${+(ms / 1000).toFixed(3)} s`;
   };
   const searchable = (event) => {
-    const words = [event.n, event.r, event.f, `context=${event.c}`];
-    for (const [name, ...values] of event.a) words.push(name, ...values);
-    for (const call of event.h) {
-      words.push(call.n, call.s, call.y || "");
-      for (const [name, ...values] of [...call.a, ...call.r]) words.push(name, ...values);
-    }
-    return words.join(" ").toLowerCase();
+    const words = [event.n, event.r, event.f, `context=${event.c}`, event.a];
+    for (const call of event.h) words.push(call.n, call.s, call.y || "", call.a, call.r);
+    return words.flat(Infinity).join(" ").toLowerCase();
   };
   const detail = (event) => {
     const box = make("div", "detail");
@@ -216,9 +214,13 @@
     }
     return box;
   };
-  const PIECE = 500;
-  const rows = [];
-  const build = (event, index) => {
+  const PIECE = 250;
+  const rows = data.events.map((event, index) => ({
+    event, index, item: null, button: null, text: null, fits: true, open: false,
+    errors: event.h.some(failed) || event.r === "did not return",
+  }));
+  const build = (row) => {
+    const { event, index } = row;
     const item = make("li", "event");
     for (const number of event.x || []) {
       const begin = make("div", "begin");
@@ -246,20 +248,43 @@
       below.addEventListener("click", () => toggle(row));
       item.append(below);
     }
-    const row = { event, item, button, text: null, errors: errors > 0 || event.r === "did not return", open: false };
     button.addEventListener("click", () => toggle(row));
     button.addEventListener("focus", () => { current = index; });
-    rows.push(row);
+    Object.assign(row, { item, button });
+    if (row.open) show(row);
     return item;
   };
   let current = -1;
   const toggle = (row, open = !row.open) => {
     if (open === row.open) return;
     row.open = open;
-    row.button.setAttribute("aria-expanded", String(open));
-    if (open) row.item.append(detail(row.event));
+    if (row.item) show(row);
+  };
+  const show = (row) => {
+    row.button.setAttribute("aria-expanded", String(row.open));
+    if (row.open) row.item.append(detail(row.event));
     else row.item.lastElementChild.remove();
   };
+
+  // Rows that do not fit are taken out: to hide thousands one by one takes seconds of layout. A long trace is placed
+  // piece by piece, so that its beginning is there at once.
+  let fitting = [], placed = 0, timer = 0;
+  const placeMore = () => {
+    const piece = document.createDocumentFragment();
+    for (const row of fitting.slice(placed, placed + PIECE)) piece.append(row.item || build(row));
+    placed += PIECE;
+    $("events").append(piece);
+    if (placed < fitting.length) timer = setTimeout(placeMore);
+    else root.dataset.complete = "";
+  };
+  const place = () => {
+    clearTimeout(timer);
+    delete root.dataset.complete;
+    placed = 0;
+    $("events").replaceChildren();
+    placeMore();
+  };
+  const isPlaced = (row) => row.item !== null && row.item.isConnected;
 
   // Filters.
   const names = new Map();
@@ -272,14 +297,14 @@
   const apply = () => {
     const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const call = $("hostcall").value, onlyErrors = $("failed").checked;
-    let shown = 0;
     for (const row of rows) {
       if (words.length && row.text === null) row.text = searchable(row.event);
-      const fits = words.every((word) => row.text.includes(word))
+      row.fits = words.every((word) => row.text.includes(word))
         && (!call || row.event.h.some((one) => one.n === call)) && (!onlyErrors || row.errors);
-      row.item.hidden = !fits;
-      shown += fits;
     }
+    fitting = rows.filter((row) => row.fits);
+    place();
+    const shown = fitting.length;
     $("shown").textContent = shown === data.events.length ? "" : `${shown} of ${plural(data.events.length, "callback")}`;
     $("nothing").hidden = shown > 0;
   };
@@ -287,17 +312,20 @@
   $("hostcall").addEventListener("change", apply);
   $("failed").addEventListener("change", apply);
   $("expand").addEventListener("click", () => {
-    const visible = rows.filter((row) => !row.item.hidden);
-    const open = visible.some((row) => !row.open);
-    for (const row of visible) toggle(row, open);
+    const open = fitting.some((row) => !row.open);
+    for (const row of fitting) toggle(row, open);
     $("expand").textContent = open ? "Close all" : "Open all";
   });
 
   // Keys.
   const move = (step, fits) => {
     for (let next = current + step; next >= 0 && next < rows.length; next += step) {
-      if (rows[next].item.hidden || !fits(rows[next])) continue;
+      if (!rows[next].fits || !fits(rows[next])) continue;
       current = next;
+      while (!isPlaced(rows[next])) {
+        clearTimeout(timer);
+        placeMore();
+      }
       rows[next].button.focus();
       rows[next].item.scrollIntoView({ block: "nearest" });
       return;
@@ -319,21 +347,8 @@
     keys[event.key]();
   });
 
-  // A long trace is built piece by piece, so that its beginning is there at once.
-  const more = () => {
-    const piece = document.createDocumentFragment();
-    const end = Math.min(rows.length + PIECE, data.events.length);
-    while (rows.length < end) piece.append(build(data.events[rows.length], rows.length));
-    $("events").append(piece);
-    if (rows.length < data.events.length) {
-      setTimeout(more);
-      return;
-    }
-    apply();
-    root.dataset.complete = "";
-    // What went wrong is open.
-    const wrong = rows.filter((row) => row.event.r === "did not return");
-    for (const row of wrong.slice(-1)) toggle(row, true);
-  };
-  more();
+  apply();
+  // What went wrong is open.
+  const wrong = rows.filter((row) => row.event.r === "did not return").pop();
+  if (wrong) toggle(wrong, true);
 })();

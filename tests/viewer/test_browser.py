@@ -69,7 +69,7 @@ def opened(browser: Any, address: str) -> Any:
 
 def shown(browser: Any) -> list[str]:
     """The names of the callbacks that can be seen."""
-    script = "return [...document.querySelectorAll('.event:not([hidden]) .row .name')].map((one) => one.textContent)"
+    script = "return [...document.querySelectorAll('.event .row .name')].map((one) => one.textContent)"
     return list(browser.execute_script(script))
 
 
@@ -113,6 +113,37 @@ def test_the_exchange_its_logs_and_errors_are_seen_without_opening_anything(open
     assert "get_header_map_value BAD_ARGUMENT" in notes
     opened.find_element("css selector", ".note.bad").click()
     assert opened.find_element("css selector", ".detail .failed").is_displayed()
+
+
+def test_a_callout_opens_to_its_headers_as_rows(opened: Any) -> None:
+    opened.find_element("id", "expand").click()
+    parts = "[...one.children].map((part) => part.textContent)"
+    rows = opened.execute_script(f"return [...document.querySelectorAll('.map > div')].map((one) => {parts})")
+    assert [":path", '"/"'] in rows
+
+
+def test_a_long_trace_can_be_searched_and_walked(browser: Any, tmp_path: Path) -> None:
+    """Rows are placed in pieces; search and keys work on all of them."""
+    with pw.MockHost([pw.Filter(PROBE, configuration=b"rqh get 0 x-n", name="probe")], engine=get_engine()) as host:
+        for number in range(150):
+            host.get("/", headers={"x-n": f"number-{number}"})
+        (tmp_path / "trace.html").write_text(page(host.trace, title="long"), "utf-8")
+        names = [event.name.removeprefix("proxy_") for event in host.trace]
+    assert len(names) > 500
+    browser.get((tmp_path / "trace.html").as_uri())
+    browser.set_script_timeout(120)
+    browser.execute_async_script(
+        "const [done] = arguments;"
+        "const wait = () => 'complete' in document.documentElement.dataset ? done() : setTimeout(wait, 10);"
+        "wait();"
+    )
+    assert shown(browser) == names
+    browser.find_element("id", "search").send_keys("number-149")
+    assert shown(browser) == ["on_request_headers"]
+    press(browser, "\ue00c")
+    press(browser, "j")
+    assert "on_request_headers" in browser.switch_to.active_element.text
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 def test_search_hostcall_and_errors_narrow_it_down(opened: Any) -> None:

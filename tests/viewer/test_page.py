@@ -69,7 +69,7 @@ def test_bytes_that_are_no_text_have_hex_beside(host: pw.MockHost) -> None:
     host.get("/", headers={"x-evil": b"\xff\x00a".replace(b"\x00", b"")})
     event = next(one for one in data_of(show(host))["events"] if one["n"] == "proxy_on_request_headers")
     read = next(call for call in event["h"] if call["s"] == "OK" and call["n"] == "proxy_get_header_map_value")
-    assert read["r"] == [["value", '"\\udcffa"', "ff 61"]]
+    assert read["r"] == [["value", '"\\xffa"', "ff 61"]]
 
 
 def test_secrets_are_hidden_wherever_they_are(host: pw.MockHost) -> None:
@@ -121,3 +121,22 @@ def test_an_exchange_shows_what_the_filters_changed() -> None:
     assert exchange["title"] == "GET /p"
     assert exchange["request_changes"] == [["-", "x-old", "o"], ["+", "x-new", "1"]]
     assert exchange["request"]["headers"][0] == [":method", "GET"]
+
+
+def test_the_maps_of_a_callout_are_rows() -> None:
+    asks = b"rqh http aux 1000 '' :method GET :path / :authority a\nrqh ret 1"
+    filter = pw.Filter(PROBE, configuration=asks)
+    with pw.MockHost([filter], engine=get_engine(), clusters={"aux": pw.Response(200)}) as host:
+        with pytest.raises(pw.StreamStalled):
+            host.get("/")
+        events = data_of(show(host))["events"]
+    (call,) = (call for event in events for call in event["h"] if call["n"] == "proxy_http_call")
+    fields = {name: value for name, *value in call["a"]}
+    assert fields["headers"] == [[[":method", '"GET"'], [":path", '"/"'], [":authority", '"a"']]]
+
+
+def test_a_long_value_is_cut_and_says_how_long_it_is(host: pw.MockHost) -> None:
+    host.get("/", headers={"x-evil": "v" * 5000})
+    event = next(one for one in data_of(show(host))["events"] if one["n"] == "proxy_on_request_headers")
+    read = next(call for call in event["h"] if call["s"] == "OK" and call["n"] == "proxy_get_header_map_value")
+    assert read["r"] == [["value", '"' + "v" * 4096 + '"... (5000 bytes)']]
