@@ -21,9 +21,21 @@ from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from .binary import KINDS, ModuleInfo, Reader, Section, byte_vector, read_module, signed, unsigned
+from .binary import KINDS, ModuleInfo, Reader, byte_vector, read_module, signed, unsigned
 from .interface import DEFAULT_BUDGET, DEFAULT_MAX_MEMORY, PAGE, BadModule, FunctionType
 from .opcodes import interesting
+from .rewriting import (
+    CODES,
+    END,
+    appended,
+    apply_edits,
+    element_segments,
+    expression,
+    function_bodies,
+    function_type,
+    make_section,
+    vector,
+)
 
 __all__ = [
     "ARGUMENTS",
@@ -42,18 +54,8 @@ RESULT = 8
 ARGUMENTS = 16
 """Offsets in the window: a flag that the host function came back, the result, the arguments (8 bytes each)."""
 
-_CODES = {
-    "i32": 0x7F,
-    "i64": 0x7E,
-    "f32": 0x7D,
-    "f64": 0x7C,
-    "v128": 0x7B,
-    "funcref": 0x70,
-    "externref": 0x6F,
-}
 _LOAD = {"i32": 0x28, "i64": 0x29, "f32": 0x2A, "f64": 0x2B}
 _STORE = {"i32": 0x36, "i64": 0x37, "f32": 0x38, "f64": 0x39}
-_END = b"\x0b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +128,6 @@ def _edits(data: bytes, start: int, end: int, plan: _Plan) -> list[tuple[int, in
     return edits
 
 
-def _apply(data: bytes, start: int, end: int, edits: list[tuple[int, int, bytes]]) -> bytes:
-    parts: list[bytes] = []
-    pos = start
-    for low, high, new in edits:
-        parts.append(data[pos:low])
-        parts.append(new)
-        pos = high
-    parts.append(data[pos:end])
-    return b"".join(parts)
-
-
 def original_offset(wasm: bytes, info: ModuleInfo, window: bool, function: int, body_offset: int) -> tuple[int, int]:
     """Offset in the original module of an offset into the rewritten body of a function, and where that body starts."""
     plan = _plan(info, window)
@@ -167,22 +158,6 @@ def locate(starts: array[int], offset: int) -> tuple[int, int]:
     return index, offset - starts[index] if index >= 0 else -1
 
 
-def _vector(items: list[bytes]) -> bytes:
-    return unsigned(len(items)) + b"".join(items)
-
-
-def _section(number: int, payload: bytes) -> bytes:
-    return bytes((number,)) + byte_vector(payload)
-
-
-def _function_type(kind: FunctionType) -> bytes:
-    return (
-        b"\x60"
-        + byte_vector(bytes(_CODES[t] for t in kind.params))
-        + byte_vector(bytes(_CODES[t] for t in kind.results))
-    )
-
-
 def _imports(info: ModuleInfo, retyped: int | None) -> bytes:
     """Functions renamed; globals and tags, which no host offers, only to keep indices; memories and tables left out."""
     items = []
@@ -194,16 +169,7 @@ def _imports(info: ModuleInfo, retyped: int | None) -> bytes:
             functions += 1
         elif entry.kind in ("global", "tag"):
             items.append(b"\x01h\x01-" + bytes((KINDS.index(entry.kind),)) + entry.raw)
-    return _vector(items)
-
-
-def _append(wasm: bytes, section: Section | None, items: list[bytes]) -> bytes:
-    """A section's vector with items added behind."""
-    if section is None:
-        return _vector(items)
-    reader = Reader(wasm, section.start, section.end)
-    count = reader.unsigned()
-    return unsigned(count + len(items)) + wasm[reader.pos : section.end] + b"".join(items)
+    return vector(items)
 
 
 def _wrapper(kind: FunctionType, target: int, memory: int) -> bytes:
@@ -216,55 +182,27 @@ def _wrapper(kind: FunctionType, target: int, memory: int) -> bytes:
 
     if len(kind.results) > 1 or not _LOAD.keys() >= {*kind.params, *kind.results}:
         # No host function can be linked here, so this never runs.
-        return b"\x00\x00" + _END
+        return b"\x00\x00" + END
     out = [b"\x00\x41\x00\x41\x00", access(0x36, 0)]
     for number, param in enumerate(kind.params):
         out += [b"\x41\x00\x20", unsigned(number), access(_STORE[param], ARGUMENTS + 8 * number)]
     out += [b"\x10", unsigned(target), b"\x41\x00", access(0x28, 0), b"\x45\x04\x40\x00\x0b"]
     for result in kind.results:
         out += [b"\x41\x00", access(_LOAD[result], RESULT)]
-    return b"".join((*out, _END))
+    return b"".join((*out, END))
 
 
 def _thunk(parameters: int, target: int, budget: int) -> bytes:
     """Body that fills the budget and calls on."""
     fill = b"\x00\x23" + unsigned(budget + 1) + b"\x24" + unsigned(budget)
-    return fill + b"".join(b"\x20" + unsigned(n) for n in range(parameters)) + b"\x10" + unsigned(target) + _END
-
-
-_CONSTANT_ONE = {0x6A, 0x6B, 0x6C, 0x7C, 0x7D, 0x7E}
-
-
-def _expression(reader: Reader, plan: _Plan) -> bytes:
-    """A constant expression, with functions renamed."""
-    out: list[bytes] = []
-    while True:
-        at = reader.pos
-        code = reader.byte()
-        if code == 0x0B:
-            return b"".join((*out, _END))
-        if code == 0xD2:
-            out.append(b"\xd2" + unsigned(plan.function(reader.unsigned())))
-            continue
-        if code in (0x41, 0x42, 0x23, 0xD0):
-            while reader.byte() > 0x7F:
-                pass
-        elif code == 0x43:
-            reader.bytes(4)
-        elif code == 0x44:
-            reader.bytes(8)
-        elif code == 0xFD and reader.unsigned() == 12:
-            reader.bytes(16)
-        elif code not in _CONSTANT_ONE:
-            raise reader.bad(f"unknown instruction {code:#04x} of a constant expression", at)
-        out.append(reader.data[at : reader.pos])
+    return fill + b"".join(b"\x20" + unsigned(n) for n in range(parameters)) + b"\x10" + unsigned(target) + END
 
 
 def _globals(reader: Reader, plan: _Plan) -> tuple[list[bytes], dict[int, str]]:
     """The guest's own globals, and the types of the mutable ones by their place among them."""
     out = []
     mutable = {}
-    names = {code: name for name, code in _CODES.items()}
+    names = {code: name for name, code in CODES.items()}
     for number in range(reader.count()):
         at = reader.pos
         kind = names.get(reader.byte())
@@ -273,7 +211,7 @@ def _globals(reader: Reader, plan: _Plan) -> tuple[list[bytes], dict[int, str]]:
         if reader.byte():
             mutable[number] = kind
         head = reader.data[at : reader.pos]
-        out.append(head + _expression(reader, plan))
+        out.append(head + expression(reader, plan.function))
     return out, mutable
 
 
@@ -285,7 +223,7 @@ _MOST_VALUES = 64
 
 def _read_all(saved: dict[int, str]) -> bytes:
     """Body that gives the values of globals."""
-    return b"\x00" + b"".join(b"\x23" + unsigned(n) + _AS_BITS[t] for n, t in saved.items()) + _END
+    return b"\x00" + b"".join(b"\x23" + unsigned(n) + _AS_BITS[t] for n, t in saved.items()) + END
 
 
 def _write_all(saved: dict[int, str]) -> bytes:
@@ -293,7 +231,7 @@ def _write_all(saved: dict[int, str]) -> bytes:
     parts = [
         b"\x20" + unsigned(place) + _FROM_BITS[t] + b"\x24" + unsigned(n) for place, (n, t) in enumerate(saved.items())
     ]
-    return b"\x00" + b"".join(parts) + _END
+    return b"\x00" + b"".join(parts) + END
 
 
 def _unsaved(info: ModuleInfo, mutable: dict[int, str]) -> str:
@@ -306,30 +244,6 @@ def _unsaved(info: ModuleInfo, mutable: dict[int, str]) -> str:
     if len(info.memories) > 1 or (info.memories and info.memory_index is None):
         return "a memory that it does not export"
     return ""
-
-
-def _elements(reader: Reader, plan: _Plan) -> list[bytes]:
-    out = []
-    for _ in range(reader.count()):
-        at = reader.pos
-        flags = reader.unsigned()
-        if flags > 7:
-            raise reader.bad(f"unknown flags {flags} of a segment", at)
-        parts = [unsigned(flags)]
-        if not flags & 1:
-            if flags & 2:
-                parts.append(unsigned(reader.unsigned()))
-            parts.append(_expression(reader, plan))
-        if flags & 3:
-            parts.append(reader.bytes(1))
-        count = reader.count()
-        parts.append(unsigned(count))
-        if flags & 4:
-            parts += [_expression(reader, plan) for _ in range(count)]
-        else:
-            parts += [unsigned(plan.function(reader.unsigned())) for _ in range(count)]
-        out.append(b"".join(parts))
-    return out
 
 
 def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = False) -> Instrumented:
@@ -370,15 +284,15 @@ def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = Fa
     if has_memory:
         # -1 when delta > cap - size, which never underflows: instances whose memory starts above the cap are refused.
         room = b"\x20\x00\x23" + unsigned(budget + 2) + b"\x3f\x00\x6b\x4b"
-        grow = add(grow_type, b"\x00" + room + b"\x04\x7f\x41\x7f\x05\x20\x00\x40\x00\x0b" + _END)
+        grow = add(grow_type, b"\x00" + room + b"\x04\x7f\x41\x7f\x05\x20\x00\x40\x00\x0b" + END)
     else:
-        grow = add(grow_type, b"\x00\x41\x7f" + _END)
+        grow = add(grow_type, b"\x00\x41\x7f" + END)
     export("g", 0, grow)
     export("r", 0, add(read_type, _read_all(saved)))
     export("l", 0, add(write_type, _write_all(saved)))
     sets = b"\x20\x00\x24" + unsigned(budget + 1) + b"\x20\x00\x24" + unsigned(budget)
-    export("c", 0, add(configure_type, b"\x00" + sets + b"\x20\x01\x24" + unsigned(budget + 2) + _END))
-    export("b", 0, add(left_type, b"\x00\x23" + unsigned(budget) + _END))
+    export("c", 0, add(configure_type, b"\x00" + sets + b"\x20\x01\x24" + unsigned(budget + 2) + END))
+    export("b", 0, add(left_type, b"\x00\x23" + unsigned(budget) + END))
     memory = info.memory_index
     if memory is not None:
         export("m", 2, memory)
@@ -397,22 +311,22 @@ def instrument(wasm: bytes, info: ModuleInfo | None = None, *, window: bool = Fa
         info,
         plan,
         own_globals,
-        _section(
+        make_section(
             1,
-            _append(
+            appended(
                 wasm,
                 info.section(1),
                 [
-                    _function_type(FunctionType((), ())),
-                    _function_type(FunctionType(("i32",), ("i32",))),
-                    _function_type(FunctionType(("i64", "i32"), ())),
-                    _function_type(FunctionType((), ("i64",))),
-                    _function_type(FunctionType((), bits)),
-                    _function_type(FunctionType(bits, ())),
+                    function_type(FunctionType((), ())),
+                    function_type(FunctionType(("i32",), ("i32",))),
+                    function_type(FunctionType(("i64", "i32"), ())),
+                    function_type(FunctionType((), ("i64",))),
+                    function_type(FunctionType((), bits)),
+                    function_type(FunctionType(bits, ())),
                 ],
             ),
         ),
-        _section(
+        make_section(
             2,
             _imports(info, nothing if window else None),
         ),
@@ -447,37 +361,37 @@ def _assemble(
     if plan.window:
         memories.append(b"\x01\x01\x01")
     added_globals = [
-        b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + _END,
-        b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + _END,
-        b"\x7f\x01\x41" + signed(DEFAULT_MAX_MEMORY // PAGE) + _END,
+        b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + END,
+        b"\x7e\x01\x42" + signed(DEFAULT_BUDGET) + END,
+        b"\x7f\x01\x41" + signed(DEFAULT_MAX_MEMORY // PAGE) + END,
     ]
     head = [
         b"\0asm\x01\0\0\0",
         type_section,
         import_section,
-        _section(3, _append(wasm, info.section(3), functions)),
+        make_section(3, appended(wasm, info.section(3), functions)),
     ]
     if info.tables:
-        head.append(_section(4, _vector(info.tables)))
+        head.append(make_section(4, vector(info.tables)))
     if memories:
-        head.append(_section(5, _vector(memories)))
+        head.append(make_section(5, vector(memories)))
     tags = info.section(13)
     if tags is not None:
-        head.append(_section(13, wasm[tags.start : tags.end]))
-    head.append(_section(6, _vector(own_globals + added_globals)))
-    head.append(_section(7, _vector(exports)))
+        head.append(make_section(13, wasm[tags.start : tags.end]))
+    head.append(make_section(6, vector(own_globals + added_globals)))
+    head.append(make_section(7, vector(exports)))
     elements = info.section(9)
     if elements is not None:
-        segments = _elements(Reader(wasm, elements.start, elements.end, "the element section"), plan)
-        head.append(_section(9, _vector(segments)))
+        segments = element_segments(Reader(wasm, elements.start, elements.end, "the element section"), plan.function)
+        head.append(make_section(9, vector(segments)))
     count = info.section(12)
     if count is not None:
-        head.append(_section(12, wasm[count.start : count.end]))
+        head.append(make_section(12, wasm[count.start : count.end]))
     code, starts = _code(wasm, info, plan, bodies, sum(map(len, head)))
     head.append(code)
     data = info.section(11)
     if data is not None:
-        head.append(_section(11, wasm[data.start : data.end]))
+        head.append(make_section(11, wasm[data.start : data.end]))
     return b"".join(head), starts
 
 
@@ -485,26 +399,13 @@ def _code(wasm: bytes, info: ModuleInfo, plan: _Plan, added: list[bytes], offset
     """The code section, and where its first bodies (the guest's own) start in the whole module."""
     parts = [unsigned(len(info.functions) + len(added))]
     starts = array("I")
-    section = info.section(10)
     pos = len(parts[0])
-    if section is not None:
-        reader = Reader(wasm, section.start, section.end, "the code section")
-        count = reader.count()
-        if count != len(info.functions):
-            raise reader.bad(f"{count} function bodies for {len(info.functions)} functions")
-        for _ in range(count):
-            size = reader.unsigned()
-            start = reader.pos
-            if size > reader.end - start:
-                raise reader.bad(f"a function body of {size} bytes with {reader.end - start} left")
-            reader.pos = end = start + size
-            body = _apply(wasm, start, end, _edits(wasm, start, end, plan))
-            length = unsigned(len(body))
-            starts.append(pos + len(length))
-            parts += (length, body)
-            pos += len(length) + len(body)
-        if reader.pos != reader.end:
-            raise reader.bad(f"{reader.end - reader.pos} bytes too many")
+    for start, end in function_bodies(wasm, info):
+        body = apply_edits(wasm, start, end, _edits(wasm, start, end, plan))
+        length = unsigned(len(body))
+        starts.append(pos + len(length))
+        parts += (length, body)
+        pos += len(length) + len(body)
     payload = b"".join(parts + added)
     prefix = b"\x0a" + unsigned(len(payload))
     base = offset + len(prefix)
