@@ -27,9 +27,9 @@ from pytest_proxywasm.abi.elsewhere import (
 )
 from pytest_proxywasm.abi.wasi import WASI
 from pytest_proxywasm.backends import ROWS
+from pytest_proxywasm.envoy.varying import VARYING
 from pytest_proxywasm.host.foreign import FOREIGN_FUNCTIONS
 from pytest_proxywasm.host.hostcalls import HOSTCALLS
-from pytest_proxywasm.shadow.varying import VARYING
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 ROOT = REFERENCE.parents[1]
@@ -165,7 +165,7 @@ def backends() -> str:
         parts += ["", f"## {title}", "", table(("", "envoy", "both"), rows)]
     parts += ["", "## What differs by nature", ""]
     parts += ["In comparisons these are taken out of headers, bodies, logs and callouts:", ""]
-    parts.append(table(("", "why"), ((name, why) for name, why, _, _ in VARYING)))
+    parts.append(table(("", "why", "becomes"), ((name, why, becomes) for name, why, becomes, _, _ in VARYING)))
     return "\n".join(parts) + "\n"
 
 

@@ -264,10 +264,18 @@ class Toolkit:
             UsageError: there is no Envoy.
         """
         if not self._pool:
+            from .engine.cache import ModuleCache
             from .envoy.binary import find_envoy
             from .envoy.pool import Pool
 
-            self._pool.append(Pool(find_envoy(self.envoy), ahead=not self.envoy_reuse, reuse=self.envoy_reuse))
+            pool = Pool(
+                find_envoy(self.envoy),
+                ahead=not self.envoy_reuse,
+                reuse=self.envoy_reuse,
+                recordings=ModuleCache(self._builder.cache_dir),
+                report=self._report,
+            )
+            self._pool.append(pool)
         return self._pool[0]
 
     def close(self) -> None:

@@ -310,9 +310,9 @@ def bind(spec: HostcallSpec) -> Bound:
             record.status = status
             if guest.why is not None:
                 record.because(guest.why)
-            for key, at in lazies:
-                if len(values) > at and values[at].value is not None:
-                    record.args[key] = values[at].value
+            if lazies and len(values) == len(names):
+                for key, at in lazies:
+                    record.args.update(_readable(key, values[at]))
             if status is Status.OK:
                 record.results = Arguments(
                     (key, value if shown is None else shown(value))

@@ -334,7 +334,7 @@ def bind_wasi(spec: WasiSpec) -> Bound:
         except Refused:
             errno = Errno.FAULT
         if record is not None:
-            record.args = _shown(record.args)
+            record.args = shown_arguments(record.args)
             record.status = Errno(errno) if errno is not None else None
         return int(errno) if returns and errno is not None else None
 
@@ -352,6 +352,6 @@ def bind_denied_wasi(spec: WasiSpec) -> Bound:
     return call
 
 
-def _shown(args: Arguments) -> Arguments:
+def shown_arguments(args: Arguments) -> Arguments:
     """Only plain numbers: addresses differ between builds and say nothing."""
     return Arguments((k, v) for k, v in args.items() if not k.endswith("_ptr") and k != "iovs_len")

@@ -25,14 +25,13 @@ from .binary import KINDS, ModuleInfo, Reader, byte_vector, read_module, signed,
 from .interface import DEFAULT_BUDGET, DEFAULT_MAX_MEMORY, PAGE, BadModule, FunctionType
 from .opcodes import interesting
 from .rewriting import (
-    CODES,
     END,
     appended,
     apply_edits,
     element_segments,
-    expression,
     function_bodies,
     function_type,
+    global_entries,
     make_section,
     vector,
 )
@@ -198,23 +197,6 @@ def _thunk(parameters: int, target: int, budget: int) -> bytes:
     return fill + b"".join(b"\x20" + unsigned(n) for n in range(parameters)) + b"\x10" + unsigned(target) + END
 
 
-def _globals(reader: Reader, plan: _Plan) -> tuple[list[bytes], dict[int, str]]:
-    """The guest's own globals, and the types of the mutable ones by their place among them."""
-    out = []
-    mutable = {}
-    names = {code: name for name, code in CODES.items()}
-    for number in range(reader.count()):
-        at = reader.pos
-        kind = names.get(reader.byte())
-        if kind is None:
-            raise reader.bad("a global of an unknown type", at)
-        if reader.byte():
-            mutable[number] = kind
-        head = reader.data[at : reader.pos]
-        out.append(head + expression(reader, plan.function))
-    return out, mutable
-
-
 _AS_BITS = {"i32": b"", "i64": b"", "f32": b"\xbc", "f64": b"\xbd"}
 _FROM_BITS = {"i32": b"", "i64": b"", "f32": b"\xbe", "f64": b"\xbf"}
 _MOST_VALUES = 64
@@ -343,7 +325,7 @@ def _own_globals(wasm: bytes, info: ModuleInfo, plan: _Plan) -> tuple[list[bytes
     section = info.section(6)
     if section is None:
         return [], {}
-    return _globals(Reader(wasm, section.start, section.end, "the global section"), plan)
+    return global_entries(Reader(wasm, section.start, section.end, "the global section"), plan.function)
 
 
 def _assemble(

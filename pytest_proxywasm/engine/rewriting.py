@@ -16,6 +16,7 @@ __all__ = [
     "expression",
     "function_bodies",
     "function_type",
+    "global_entries",
     "make_section",
     "vector",
 ]
@@ -99,6 +100,23 @@ def expression(reader: Reader, function: Renamed) -> bytes:
         elif code not in _CONSTANT_ONE:
             raise reader.bad(f"unknown instruction {code:#04x} of a constant expression", at)
         out.append(reader.data[at : reader.pos])
+
+
+def global_entries(reader: Reader, function: Renamed) -> tuple[list[bytes], dict[int, str]]:
+    """The guest's own globals, and the types of the mutable ones by their place among them."""
+    out = []
+    mutable = {}
+    names = {code: name for name, code in CODES.items()}
+    for number in range(reader.count()):
+        at = reader.pos
+        kind = names.get(reader.byte())
+        if kind is None:
+            raise reader.bad("a global of an unknown type", at)
+        if reader.byte():
+            mutable[number] = kind
+        head = reader.data[at : reader.pos]
+        out.append(head + expression(reader, function))
+    return out, mutable
 
 
 def element_segments(reader: Reader, function: Renamed) -> list[bytes]:

@@ -27,10 +27,12 @@ class Client(Protocol):
     Attributes:
         complete: the whole response has arrived.
         closed: the connection was closed, or the stream reset, before that.
+        port: the client's own port.
     """
 
     complete: bool
     closed: bool
+    port: int
 
     def send(self, request: Request, between_chunks: Callable[[], None]) -> None:
         """Send the request; each chunk when Envoy has taken in the one before."""
@@ -75,6 +77,7 @@ class Http1Client:
         self.complete = False
         self.closed = False
         self._socket = connect(port)
+        self.port = self._socket.getsockname()[1]
         self._reader = Reader(self._socket, idle)
         self._message = Message()
         self._method = b""
@@ -147,6 +150,7 @@ class Http2Client:
         self._events = h2.events
         self._idle = idle
         self._socket = connect(port)
+        self.port = self._socket.getsockname()[1]
         config = h2.config.H2Configuration(
             client_side=True,
             header_encoding=None,

@@ -10,7 +10,7 @@ from ..host.callouts import response_entries
 from ..model import After, Exchange, LocalResponse, Response
 from ..trace import Trace
 from .client import Client
-from .instance import Instance, callout_of
+from .instance import Instance
 from .servers import Served
 
 __all__ = ["assemble"]
@@ -25,19 +25,20 @@ def assemble(exchange: Exchange, start: Mapping[str, int], instance: Instance, c
     exchange.logs = reading.logs[start["logs"] :]
     served = instance.served[start["served"] :]
     routed = instance.setup.routed_clusters
-    exchange.callouts = [callout_of(one) for one in served if one.cluster not in routed]
+    exchange.callouts = [instance.callout(one) for one in served if one.cluster not in routed]
     at_upstream = [one for one in served if one.cluster in routed]
     if at_upstream:
         # A filter that resumes a request without need makes Envoy's router send it once more.
         arrived = next((one for one in at_upstream if one.message.complete), at_upstream[0])
-        exchange.upstream_request = arrived.request()
+        exchange.upstream_request = reading.varying.arrived(arrived.request())
         exchange.upstream_response = _answered(arrived)
     for one in reading.observed[start["observed"] :]:
         name = _MAPS[one.where, one.what]
         if name == "response_after" or getattr(exchange, name) is None:
             setattr(exchange, name, one.headers)
     if client is not None:
-        exchange.response = client.response()
+        response = client.response()
+        exchange.response = reading.varying.answered(response) if response is not None else None
         exchange.outcome = "complete" if client.complete else "cut" if exchange.response is not None else "reset"
     ended = instance.ended_streams()[start["streams"] :]
     if ended:

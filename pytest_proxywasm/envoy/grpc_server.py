@@ -104,7 +104,7 @@ class _Connection:
     def _event(self, event: Any) -> None:
         events = self._events
         if isinstance(event, events.RequestReceived):
-            served = self._answerer.begin(self._cluster)
+            served = self._answerer.begin(self._cluster, self._socket.getpeername()[1])
             served.message.headers = [(bytes(n), bytes(v)) for n, v in event.headers]
             self._calls[event.stream_id] = _Call(event.stream_id, served)
         elif isinstance(event, events.DataReceived):

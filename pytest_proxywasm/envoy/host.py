@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ..backends import refuse, refuse_member, refuse_options
 from ..errors import EnvoyCrashError, FilterError, GuestTrap, StreamStalled, UsageError
-from ..headers import HeadersLike, Text
+from ..headers import HeadersLike, Text, to_bytes
 from ..host.options import check_options, check_protocol, one_of
 from ..model import Callout, ConnectionRefused, Exchange, GuestLog, Request, Response, Upstream
 from ..trace import Trace
 from .client import Client, Http1Client, Http2Client
 from .exchange import assemble
-from .instance import Instance, callout_of
+from .instance import Instance
 from .metrics import EnvoyMetrics
 from .patience import Patience
 from .pool import Pool
@@ -84,6 +84,7 @@ class EnvoyHost:
             routes=json.dumps(list(routes)) if routes else "",
         )
         self._pool = pool
+        setup = pool.recorded(setup)
         instance = self._instance = pool.take(setup, dict(clusters or {}))
         instance.reading.keep = "all" if starts == "envoy" else "worker" if filters else "main"
         instance.reading.on_log = on_log
@@ -140,7 +141,10 @@ class EnvoyHost:
         instance.read()
         start = self._mark()
         refusing = isinstance(upstream, ConnectionRefused)
-        instance.answer_upstream = lambda served: upstream(served.request()) if callable(upstream) else upstream
+        varying = instance.reading.varying
+        instance.answer_upstream = lambda served: (
+            upstream(varying.arrived(served.request())) if callable(upstream) else upstream
+        )
         client: Client | None = None
         stalled = sent = False
         began = time.monotonic()
@@ -152,6 +156,8 @@ class EnvoyHost:
                 instance.keeper.pass_through()
             patience = Patience(instance, timeout)
             client = (Http2Client if http_version == "2" else Http1Client)(instance.port, patience.wait_on)
+            given = request.headers.get("x-request-id", "")
+            varying.begin(client.port, to_bytes(given))
             sent = True
             instance.client_sends(True)
             client.send(request, instance.between_chunks)
@@ -263,7 +269,7 @@ class EnvoyHost:
     def callouts(self) -> list[Callout]:
         """Every callout that reached a cluster, in order."""
         routed = self._instance.setup.routed_clusters
-        return [callout_of(served) for served in self._instance.served if served.cluster not in routed]
+        return [self._instance.callout(served) for served in self._instance.served if served.cluster not in routed]
 
     @property
     def metrics(self) -> EnvoyMetrics:

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import FilterStartError
 from ..headers import Headers
 from ..host.callouts import Cluster
-from ..model import Callout, ConnectionRefused, GrpcResponse, Metric, NoHosts
+from ..model import After, Callout, ConnectionRefused, GrpcResponse, Metric, NoHosts
 from .code import CodeStore
 from .configuration import cluster
 from .grpc_server import GrpcServer
@@ -26,6 +26,7 @@ from .reading import Reading
 from .servers import ANSWERING, HttpServer, Served, Server
 from .setup import ACCESS_LOG, CHAIN, FLUSH_MS, KEEPER, UPSTREAM, Setup, cluster_file
 from .tcp_server import TcpServer
+from .varying import Varying
 
 __all__ = ["Instance"]
 
@@ -60,7 +61,7 @@ class Instance:
         self.served: list[Served] = []
         self.errors: list[BaseException] = []
         self.answer_upstream: Callable[[Served], Any] = lambda served: None
-        self.reading = Reading(names=[one.name for one in setup.guests])
+        self.reading = Reading(names=[one.name for one in setup.guests], recorded=setup.recorded)
         self.handlers: dict[str, Cluster] = {}
         self.streams: list[dict[str, str]] = []
         self.at_start: dict[str, Metric] = {}
@@ -78,7 +79,7 @@ class Instance:
         for name, handler in clusters.items():
             self._declare(name, handler)
         self._write_clusters()
-        files = {one.sha256: code.file(one) for one in setup.guests}
+        files = {one.sha256: code.file(one, recorded=setup.recorded) for one in setup.guests}
         config = setup.bootstrap(self.folder, files, self.upstream.port)
         options = ("--file-flush-interval-msec", str(FLUSH_MS))
         self.process = EnvoyProcess(binary, config, self.folder, options=options)
@@ -103,12 +104,13 @@ class Instance:
         self.keeper = Keeper(ports[KEEPER])
         self.keeper.pass_through()
         self.port = ports.get(CHAIN, ports[KEEPER])
+        self.reading.varying = Varying(self.port, self.upstream.port)
         self.read()
         self.reading.begin()
         self.at_start = self.metrics()
 
     def _start_error(self) -> FilterStartError:
-        reading = Reading(names=self.reading.names, keep="all")
+        reading = Reading(names=self.reading.names, keep="all", recorded=self.setup.recorded)
         reading.feed(self.process.records())
         words = [text for text in reading.others if text.strip()]
         said = [f"    {log.message}" for log in reading.logs[-6:] if log.level >= 3]
@@ -188,9 +190,11 @@ class Instance:
 
     # What servers ask.
 
-    def begin(self, name: str) -> Served:
-        """A request begins to arrive."""
+    def begin(self, name: str, port: int) -> Served:
+        """A request begins to arrive, from this port."""
         served = Served(name)
+        if name == UPSTREAM:
+            self.reading.varying.upstream_connection(port)
         with self._lock:
             self.served.append(served)
         return served
@@ -198,10 +202,13 @@ class Instance:
     def answer(self, served: Served) -> Any:
         """What a server answers."""
         if served.cluster == UPSTREAM:
-            return self.answer_upstream(served)
+            answer = self.answer_upstream(served)
+            if isinstance(answer, After):
+                self.reading.varying.service_ms = int(answer.seconds * 1000)
+            return answer
         self._sent.wait(HELD_SECONDS)
         handler = self.handlers[served.cluster]
-        callout = callout_of(served)
+        callout = self.callout(served)
         chosen = handler.choose(callout)
         if chosen is None:
             return None
@@ -210,6 +217,10 @@ class Instance:
         if inspect.isgeneratorfunction(chosen):
             return chosen(callout)
         return handler.resolve(chosen, callout)
+
+    def callout(self, served: Served) -> Callout:
+        """A call of a filter as a server has seen it."""
+        return _callout(served, self.reading.varying)
 
     def client_sends(self, sending: bool) -> None:
         """While the client sends its request, callouts are not answered: as in the mock, where no time passes then."""
@@ -308,9 +319,9 @@ class Instance:
         self._folder.cleanup()
 
 
-def callout_of(served: Served) -> Callout:
+def _callout(served: Served, varying: Varying) -> Callout:
     """A server's view of a call; context and id are not known there."""
-    request = served.request()
+    request = varying.arrived(served.request())
     grpc = any(name == b"content-type" and value.startswith(b"application/grpc") for name, value in request.headers.raw)
     kind = "http" if not grpc else "grpc_call" if served.message.complete else "grpc_stream"
     expected = request.headers.get("x-envoy-expected-rq-timeout-ms", "")

@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..announce import Report
+from ..engine.cache import ModuleCache
+from .binary import envoy_version
 from .code import CodeStore
 from .instance import Instance
+from .recordings import Recordings
 from .setup import Setup
 
 __all__ = ["Pool"]
@@ -25,9 +29,19 @@ class Pool:
         binary: the Envoy to run.
         reuse: whether one is kept for the next test with the same filters, unless something is left in it.
         ahead: whether the next one with the same filters is started in the background.
+        recordings: where the recorder's copies of guests are kept; ``None`` for guests as they are.
+        report: told a line before something that takes seconds.
     """
 
-    def __init__(self, binary: Path, *, ahead: bool = True, reuse: bool = False) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        *,
+        ahead: bool = True,
+        reuse: bool = False,
+        recordings: ModuleCache | None = None,
+        report: Report | None = None,
+    ) -> None:
         self.binary = binary
         self._reuse = reuse
         self._used: dict[Setup, Instance] = {}
@@ -36,7 +50,16 @@ class Pool:
         self._ready: OrderedDict[Setup, Instance] = OrderedDict()
         self._ending: list[Instance] = []
         self._closed = False
+        self._recordings = (
+            Recordings(recordings, envoy_version(binary), lambda setup: self._start(setup, {}), report, self._code.keep)
+            if recordings is not None
+            else None
+        )
         atexit.register(self.close)
+
+    def recorded(self, setup: Setup) -> Setup:
+        """The same with the recorder in the guests, if that is wanted and they can have it."""
+        return self._recordings.apply(setup) if self._recordings is not None else setup
 
     def take(self, setup: Setup, clusters: Mapping[str, Any]) -> Instance:
         """An Envoy nobody has used, which may still be starting.

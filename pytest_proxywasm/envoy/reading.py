@@ -1,7 +1,8 @@
-"""Envoy's ``wasm:trace`` log as a `Trace` with raw integers, guest logs and traps; knows the ABI, and runs nothing.
+"""Envoy's ``wasm:trace`` log as a `Trace`, guest logs and traps; knows the ABI, and runs nothing.
 
 Envoy writes a line for every callback and hostcall of any guest, with the wasm values it passed. Addresses are left out
-here; of a text or data argument its size is kept, as ``key_size`` for ``key``.
+here; of a text or data argument its size is kept, as ``key_size`` for ``key``. Of guests with the recorder in them the
+log has the bytes as well, as calls of ``proxy_log`` around the hostcall that reads or writes them; see `recorder`.
 """
 
 from __future__ import annotations
@@ -9,20 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..abi.callbacks import ALLOCATORS, CALLBACKS, START_FUNCTIONS
-from ..abi.enums import Errno, Status
-from ..abi.wasi import WASI
 from ..errors import GuestTrap
 from ..headers import Headers
 from ..host.hostcalls import HOSTCALLS
 from ..model import Action, GuestLog, LogLevel
 from ..trace import Arguments, Callback, Hostcall, Trace, WasiCall
+from .calls import decoded_arguments, decoded_result, plain_arguments, status_of, wasi_arguments
 from .configuration import OBSERVED
 from .log import Record
+from .recorder import LOG, Range, ranges_read, ranges_written, write_range
+from .varying import Varying
 
-__all__ = ["Observed", "Reading", "plain_arguments"]
+__all__ = ["Observed", "Reading"]
 
 _ENTER = re.compile(r"\[host->vm\] ([\w.]+)\((.*)\)", re.DOTALL)
 _LEAVE = re.compile(r"\[host<-vm\] ([\w.]+) return: (.*)", re.DOTALL)
@@ -70,13 +71,51 @@ class Observed:
 
 
 @dataclass(slots=True)
+class _Log:
+    """A call of ``proxy_log``: what it passed, and the record it led to."""
+
+    words: Sequence[int]
+    record: Record | None = None
+    status: int | None = None
+
+    @property
+    def message(self) -> bytes | None:
+        """What it logged; ``None`` if it could not."""
+        if self.record is None:
+            return None
+        size = self.words[2]
+        raw = self.record.raw
+        return raw[len(raw) - size :] if size <= len(raw) else raw.partition(b": ")[2]
+
+
+@dataclass(slots=True)
+class _Level:
+    """The guest's code that runs between two calls of the host: of a callback, or of its allocator during a hostcall.
+
+    Attributes:
+        call: the hostcall that runs.
+        words: what it passed.
+        log: the call of ``proxy_log`` that runs.
+        logs: those before it that may have been the recorder's: what the next hostcall reads.
+        written: what the recorder is still to log of the last hostcall.
+        record: what the last WASI call logged.
+    """
+
+    call: Hostcall | None = None
+    words: Sequence[int] = ()
+    log: _Log | None = None
+    logs: list[_Log] = field(default_factory=list)
+    written: list[Range] = field(default_factory=list)
+    record: Record | None = None
+
+
+@dataclass(slots=True)
 class _Thread:
     """What runs on one of Envoy's threads."""
 
     stack: list[Callback] = field(default_factory=list)
-    calls: list[Hostcall] = field(default_factory=list)
+    levels: list[_Level] = field(default_factory=lambda: [_Level()])
     allocating: int = 0
-    log_size: int | None = None
 
 
 @dataclass(slots=True)
@@ -86,6 +125,8 @@ class Reading:
     Attributes:
         names: the names of the plugins.
         keep: whose events are kept: ``"worker"``, ``"main"`` or ``"all"``.
+        recorded: the guests have the recorder in them.
+        varying: what becomes of values that differ by nature.
         on_log: told of every guest log that is kept.
         main: Envoy's main thread, which logs first.
         trace: callbacks with their hostcalls.
@@ -98,6 +139,8 @@ class Reading:
 
     names: Sequence[str] = ()
     keep: str = "worker"
+    recorded: bool = False
+    varying: Varying = field(default_factory=lambda: Varying(0, 0))
     on_log: Callable[[GuestLog], None] | None = None
     main: str = ""
     trace: Trace = field(default_factory=Trace)
@@ -111,6 +154,9 @@ class Reading:
     _contexts: dict[int, int] | None = None
     _calls: dict[int, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.trace.decoded = self.recorded
+
     def begin(self) -> None:
         """The start of the filters is over."""
         self._started = len(self.trace), len(self.logs), self.tick_ms
@@ -119,13 +165,13 @@ class Reading:
         """As after the start, in an Envoy that has been used: contexts and calls are numbered anew."""
         assert self._started is not None
         events, logs, self.tick_ms = self._started
-        labelled = self.trace.labelled
-        self.trace = Trace(self.trace[:events], labelled=labelled)
+        self.trace = self.trace[:events]
         self.logs = self.logs[:logs]
         self.traps, self.observed, self.others = [], [], []
         roots = {event.context_id for event in self.trace}
         self._contexts = {one: one for one in roots}
         self._calls = {}
+        self.varying.begin_again()
 
     def _context(self, number: int) -> int:
         """A context's id, by first appearance in an Envoy that has been used."""
@@ -151,9 +197,14 @@ class Reading:
                     self._wasm(record, self._threads.setdefault(record.thread, _Thread()))
             elif record.component == "lua":
                 if match := _OBSERVED.search(record.text):
-                    self.observed.append(Observed(match[1], match[2], _pairs(match[3])))
+                    self._observe(match[1], match[2], _pairs(match[3]))
             elif _LEVELS.get(record.level, LogLevel.INFO) >= LogLevel.WARN:
                 self.others.append(record.text)
+
+    def _observe(self, where: str, what: str, headers: Headers) -> None:
+        if (where, what) == ("first", "request"):
+            self.varying.request(headers)
+        self.observed.append(Observed(where, what, self.varying.headers(headers)))
 
     def _keeps(self, thread: str) -> bool:
         return self.keep == "all" or (thread == self.main) == (self.keep == "main")
@@ -178,6 +229,7 @@ class Reading:
             self.others.append(record.text)
 
     def _enter(self, name: str, words: list[int], thread: _Thread, thread_id: str) -> None:
+        thread.levels.append(_Level())
         if name in ALLOCATORS:
             thread.allocating += 1
             return
@@ -199,6 +251,9 @@ class Reading:
         thread.stack.append(event)
 
     def _leave(self, name: str, result: str, thread: _Thread) -> None:
+        self._guest_logs(thread, thread.levels[-1])
+        if len(thread.levels) > 1:
+            thread.levels.pop()
         if thread.allocating and name not in CALLBACKS and name not in START_FUNCTIONS:
             thread.allocating -= 1
             return
@@ -213,47 +268,127 @@ class Reading:
                 break
 
     def _call(self, module: str, name: str, words: list[int], thread: _Thread) -> None:
-        callback = thread.stack[-1] if thread.stack else None
-        wasi = module != "env"
-        kind = WasiCall if wasi else Hostcall
-        args = _wasi_arguments(name, words) if wasi else _arguments(name, words)
-        call = kind(name, args, None, Arguments(), callback)
-        if callback is not None:
-            callback.hostcalls.append(call)
-        thread.calls.append(call)
-        thread.log_size = words[2] if name == "proxy_log" and len(words) == 3 else None
+        level = thread.levels[-1]
+        if module == "env" and name == LOG and len(words) == 3:
+            level.log = _Log(words)
+            return
+        reads: list[Range] = []
+        if module == "env":
+            spec = HOSTCALLS.get(name)
+            reads = ranges_read(spec) if self.recorded and spec is not None else []
+            known = len(level.logs) - len(reads)
+            self._guest_logs(thread, level, keep=len(reads))
+            if reads and spec is not None and known >= 0:
+                args = decoded_arguments(spec, words, [log.message for log in level.logs], self.varying)
+            else:
+                args = plain_arguments(name, words)
+            level.call = Hostcall(name, args, None, Arguments(), None)
+        else:
+            self._guest_logs(thread, level)
+            level.call = WasiCall(name, wasi_arguments(name, words), None, Arguments(), None)
+        level.logs, level.written, level.words, level.record = [], [], words, None
+        self._made(level.call, thread)
         if name == "proxy_set_tick_period_milliseconds" and words:
             self.tick_ms = words[0]
 
+    def _made(self, call: Hostcall, thread: _Thread) -> None:
+        """A hostcall belongs to the callback that runs."""
+        if thread.stack:
+            call.callback = thread.stack[-1]
+            call.callback.hostcalls.append(call)
+
     def _answer(self, result: str, thread: _Thread) -> None:
-        if not thread.calls:
-            return
-        call = thread.calls.pop()
+        level = thread.levels[-1]
         number = _number(result)
-        enum = Errno if isinstance(call, WasiCall) else Status
-        known = {int(member) for member in enum}
-        spec = HOSTCALLS.get(call.name)
-        plain = spec is not None and spec.returns != "status" and not isinstance(call, WasiCall)
-        call.status = enum(number) if number in known and not plain else number
-        thread.log_size = None
+        if level.log is not None:
+            log, level.log = level.log, None
+            log.status = number
+            if level.written:
+                self._result(level, level.written.pop(0), log, thread)
+            elif self.recorded:
+                level.logs.append(log)
+            else:
+                self._guest_log(thread, log)
+            return
+        call = level.call
+        if call is None:
+            return
+        call.status = status_of(call, number)
+        if self.recorded and number == 0:
+            level.written = _to_come(call, level.words)
+        if not level.written:
+            self._wasi_log(level, thread)
+
+    def _result(self, level: _Level, what: Range, log: _Log, thread: _Thread) -> None:
+        """The recorder has logged something that the last hostcall wrote."""
+        call, raw = level.call, log.message
+        if call is None:
+            return
+        if isinstance(call, WasiCall):
+            self._wasi_log(level, thread, int.from_bytes(raw, "little") if raw is not None else None)
+        elif raw is not None or not log.words[2]:
+            call.results[what.name] = decoded_result(call, what.name, raw or b"", self.varying)
+
+    # What guests log.
 
     def _log(self, record: Record, thread: _Thread) -> None:
-        raw = record.raw
-        if thread.log_size is not None and thread.log_size <= len(raw):
-            message = raw[len(raw) - thread.log_size :]
+        level = thread.levels[-1]
+        if level.log is not None:
+            level.log.record = record
         else:
-            message = raw.partition(b": ")[2]
+            level.record = record
+
+    def _guest_logs(self, thread: _Thread, level: _Level, *, keep: int = 0) -> None:
+        """All but the last few calls of ``proxy_log`` were the guest's own."""
+        while len(level.logs) > keep:
+            self._guest_log(thread, level.logs.pop(0))
+
+    def _guest_log(self, thread: _Thread, log: _Log) -> None:
+        spec, message = HOSTCALLS[LOG], log.message
+        if self.recorded:
+            args = decoded_arguments(spec, log.words, [message], self.varying)
+        else:
+            args = plain_arguments(LOG, log.words)
+        call = Hostcall(LOG, args, None, Arguments(), None)
+        call.status = status_of(call, log.status) if log.status is not None else None
+        self._made(call, thread)
+        if log.record is not None and message is not None:
+            self._said(log.record, message, thread)
+
+    def _wasi_log(self, level: _Level, thread: _Thread, written: int | None = None) -> None:
+        """What a WASI call has logged.
+
+        Args:
+            written: how many bytes the guest wrote; Envoy leaves out a line's end.
+        """
+        call, record, level.record = level.call, level.record, None
+        if record is None:
+            if written == 0 and call is not None:
+                call.args["data"] = b""
+            return
+        message = record.raw.partition(b": ")[2]
+        if written is not None and call is not None:
+            ended = not record.raw[: len(record.raw) - written].endswith(b": ")
+            message = record.raw[len(record.raw) - written + ended :]
+            call.args["data"] = self.varying.data(message) + b"\n" * ended
+        self._said(record, message, thread)
+
+    def _said(self, record: Record, message: bytes, thread: _Thread) -> None:
         event = thread.stack[-1] if thread.stack else None
-        label = self.names[0] if len(self.names) == 1 else _label(raw, self.names)
-        log = GuestLog(_LEVELS.get(record.level, LogLevel.INFO), message, event.context_id if event else 0, label)
+        label = self.names[0] if len(self.names) == 1 else _label(record.raw, self.names)
+        level = _LEVELS.get(record.level, LogLevel.INFO)
+        log = GuestLog(level, self.varying.data(message), event.context_id if event else 0, label)
         self.logs.append(log)
         if self.on_log is not None:
             self.on_log(log)
 
     def _trap(self, function: str, words: str, thread: _Thread) -> None:
         reason, _, backtrace = words.partition("\nProxy-Wasm plugin in-VM backtrace:\n")
+        for level in thread.levels:
+            self._guest_logs(thread, level)
+            self._wasi_log(level, thread)
         event = thread.stack.pop() if thread.stack else None
-        thread.calls.clear()
+        thread.levels = [_Level()]
         thread.allocating = 0
         kind = next((name for part, name in _KINDS if part in reason), "other")
         frames = [line.strip() for line in backtrace.splitlines() if line.strip()]
@@ -264,6 +399,16 @@ class Reading:
         error = GuestTrap("\n".join(lines), callback=name, kind=kind, frames=frames)
         error.trace = self.trace
         self.traps.append(error)
+
+
+def _to_come(call: Hostcall, words: Sequence[int]) -> list[Range]:
+    """What the recorder will log of a hostcall that was successful."""
+    if isinstance(call, WasiCall):
+        return write_range(call.name)
+    spec = HOSTCALLS.get(call.name)
+    if spec is None or spec.returns != "status":
+        return []
+    return [one for one in ranges_written(spec) if not one.optional or words[one.at]]
 
 
 def _pairs(text: str) -> Headers:
@@ -282,63 +427,7 @@ def _number(text: str) -> int | None:
         return None
 
 
-def _arguments(name: str, words: list[int]) -> Arguments:
-    """A hostcall's plain numbers, and the sizes of what it passes by address."""
-    spec = HOSTCALLS.get(name)
-    args = Arguments()
-    if spec is None:
-        return args
-    at = 0
-    for param in spec.params:
-        source = param.input
-        width = len(source.wasm)
-        values = words[at : at + width]
-        at += width
-        if len(values) < width:
-            break
-        if width == 2:
-            args[f"{param.name}_size"] = values[1] & 0xFFFFFFFF
-        else:
-            args[param.name] = _word(values[0], source)
-    return args
-
-
-def _word(value: int, source: Any) -> Any:
-    bits = 64 if source.wasm == ("i64",) else 32
-    if source.signed:
-        half = 1 << (bits - 1)
-        value = (value + half) % (1 << bits) - half
-    else:
-        value %= 1 << bits
-    if source.enum is not None and value in {int(member) for member in source.enum}:
-        return source.enum(value)
-    return value
-
-
-def _wasi_arguments(name: str, words: list[int]) -> Arguments:
-    spec = WASI.get(name)
-    pairs = zip(spec.params, words) if spec is not None else ()
-    return Arguments((key, value) for (key, _), value in pairs if not key.endswith(("_ptr", "_buf", "size")))
-
-
 def _label(raw: bytes, names: Sequence[str]) -> str:
     """The plugin's name in a log line; root contexts leave it out."""
     head = raw.partition(b": ")[0].removeprefix(b"wasm log").strip().decode("utf-8", "replace")
     return next((name for name in names if name and (head == name or head.startswith(f"{name} "))), "")
-
-
-def plain_arguments(call: Hostcall) -> dict[str, int]:
-    """The plain numbers of a hostcall, of the mock or of Envoy: what both know of it."""
-    from ..abi.codec import encode_pairs
-    from ..headers import to_bytes
-
-    result: dict[str, int] = {}
-    for key, value in call.args.items():
-        if isinstance(value, (str, bytes)):
-            result[f"{key}_size"] = len(to_bytes(value))
-        elif isinstance(value, int):
-            result[key] = int(value)
-        elif isinstance(value, (list, tuple)) and key != "path":
-            if value:
-                result[f"{key}_size"] = len(encode_pairs(value))
-    return result

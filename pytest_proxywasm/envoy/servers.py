@@ -71,8 +71,8 @@ class Served:
 class Answerer(Protocol):
     """Who says what a server answers; called in the server's threads."""
 
-    def begin(self, cluster: str) -> Served:
-        """A request begins to arrive."""
+    def begin(self, cluster: str, port: int) -> Served:
+        """A request begins to arrive, from this port."""
 
     def answer(self, served: Served) -> Any:
         """A request has arrived: a `Response` or failure, or ``None`` for none."""
@@ -181,7 +181,7 @@ class HttpServer(Server):
             served: list[Served] = []
 
             def begin(message: Message = message, served: list[Served] = served) -> None:
-                record = self._answerer.begin(self._cluster)
+                record = self._answerer.begin(self._cluster, connection.getpeername()[1])
                 record.message = message
                 served.append(record)
 

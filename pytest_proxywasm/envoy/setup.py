@@ -46,6 +46,7 @@ class Setup:
     Attributes:
         node: Envoy's node, as JSON.
         routes: Envoy's routes, as JSON; "" for one to the upstream.
+        recorded: the guests are run with the recorder in them.
     """
 
     filters: tuple[Filter, ...] = ()
@@ -54,6 +55,7 @@ class Setup:
     buffer_limit: int = 1 << 20
     node: str = ""
     routes: str = ""
+    recorded: bool = False
 
     @property
     def guests(self) -> tuple[Filter, ...]:

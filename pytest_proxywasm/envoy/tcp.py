@@ -44,7 +44,9 @@ class EnvoyTcpStream:
         self._contexts: set[int] = set()
         self._leaver = ""
         self._upstream: Peer | None = None
-        self._client = Peer(connect(instance.port))
+        connection = connect(instance.port)
+        instance.reading.varying.begin(connection.getsockname()[1])
+        self._client = Peer(connection)
         self._settle()
         events = instance.reading.trace[self._starts_at :]
         self._contexts = {event.context_id for event in events.callbacks("proxy_on_context_create")} or {

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..abi.codec import encode_pairs
-from ..headers import Headers, to_bytes, to_text
+from ..envoy.varying import stable, stable_header
+from ..headers import Headers, to_text
 from ..model import Callout, ConnectionRefused, Exchange, GuestLog, Metric, NoHosts, Request, Response
-from ..trace import Callback, Hostcall, Trace, WasiCall
-from .varying import has_varying, stable, stable_header
+from ..trace import Trace
+from .traces import trace_lines
 
-__all__ = ["compare_connections", "compare_exchanges", "compare_metrics", "trace_lines"]
+__all__ = ["compare_connections", "compare_exchanges", "compare_metrics"]
 
 Pair = tuple[bytes, bytes]
 NOT_SENT = (b":scheme",)
@@ -54,10 +54,16 @@ def compare_exchanges(
         found += _logs(_without(mock.logs, queues), _without(envoy.logs, queues), slow)
         found += _value("queue callbacks", len(mock.trace.callbacks(QUEUE)), len(envoy.trace.callbacks(QUEUE)))
     trace = Trace(event for event in mock.trace if event.name != QUEUE and not (services and event.worker < 0))
-    other = Trace(event for event in envoy.trace if event.name != QUEUE)
+    other = Trace((event for event in envoy.trace if event.name != QUEUE), decoded=envoy.trace.decoded)
     lines = trace_lines(trace, other)
-    found += _lines("hostcalls", *([_SIZE.sub("", line) for line in one] if slow else one for one in lines))
+    found += _lines(
+        "hostcalls", *([_NUMBER.sub("#", _SIZE.sub("", line)) for line in one] if slow else one for one in lines)
+    )
     return found
+
+
+def _without_sizes(line: str) -> str:
+    return _NUMBER.sub("#", _SIZE.sub("", line))
 
 
 def _without(logs: Iterable[GuestLog], contexts: set[int]) -> list[GuestLog]:
@@ -134,10 +140,11 @@ def _callouts(mock: Iterable[Callout], envoy: Iterable[Callout]) -> list[str]:
     return _lines("callouts", lines(mock), lines(envoy))
 
 
-def _lines(name: str, mock: Sequence[str], envoy: Sequence[str]) -> list[str]:
-    if list(mock) == list(envoy):
+def _lines(name: str, mock: Iterable[str], envoy: Iterable[str]) -> list[str]:
+    mock, envoy = list(mock), list(envoy)
+    if mock == envoy:
         return []
-    diff = list(difflib.unified_diff(list(mock), list(envoy), "mock", "envoy", lineterm="", n=2))[2:]
+    diff = list(difflib.unified_diff(mock, envoy, "mock", "envoy", lineterm="", n=2))[2:]
     shown = diff if len(diff) <= 60 else [*diff[:60], f"... ({len(diff) - 60} more lines)"]
     return ["\n".join([f"{name} (- mock, + Envoy):", *(f"    {line}" for line in shown)])]
 
@@ -161,91 +168,3 @@ def compare_metrics(
         if ours_since != theirs_since and ours.value != theirs.value:
             found.append(f"metric {name!r} since the start: {ours_since} in the mock, {theirs_since} in Envoy")
     return found
-
-
-# Traces.
-
-
-def trace_lines(mock: Trace, envoy: Trace) -> tuple[list[str], list[str]]:
-    """Both traces as lines with what both know: names, plain integers, sizes, statuses."""
-    ours, theirs = list(_events(mock)), list(_events(envoy))
-    left, right = [], []
-    for index in range(max(len(ours), len(theirs))):
-        mine = ours[index] if index < len(ours) else None
-        other = theirs[index] if index < len(theirs) else None
-        first, second = _numbers(mine), _numbers(other)
-        if mine is not None and other is not None and mine.name == other.name:
-            # The host did not come to decode everything; sizes of what varies say nothing.
-            both = first.keys() & second.keys()
-            loose = _loose(mine)
-            first, second = (
-                {key: value for key, value in one.items() if key in both - loose} for one in (first, second)
-            )
-        left += _line(mine, first)
-        right += _line(other, second)
-    return left, right
-
-
-def _events(trace: Trace) -> Iterator[Any]:
-    for event in trace:
-        yield event
-        for call in event.hostcalls:
-            if not isinstance(call, WasiCall) or call.name == "fd_write":
-                yield call
-        yield _End(event)
-
-
-class _End:
-    """The end of a callback."""
-
-    name = "<"
-
-    def __init__(self, callback: Callback) -> None:
-        self.callback = callback
-
-
-def _numbers(event: Any) -> dict[str, int]:
-    if event is None or isinstance(event, _End):
-        return {}
-    if isinstance(event, Callback):
-        return {"context": event.context_id, **{key: int(value) for key, value in event.args.items()}}
-    result: dict[str, int] = {}
-    for key, value in event.args.items():
-        if isinstance(value, (str, bytes)):
-            result[f"{key}_size"] = len(to_bytes(value))
-        elif isinstance(value, int):
-            result[key] = int(value)
-        elif isinstance(value, (list, tuple)) and key != "path" and value:
-            result[f"{key}_size"] = len(encode_pairs(value))
-    if isinstance(event, WasiCall):
-        result = {key: value for key, value in result.items() if key == "fd"}
-    return result
-
-
-def _loose(event: Any) -> set[str]:
-    if not isinstance(event, Hostcall):
-        return set()
-    found = set()
-    for key, value in event.args.items():
-        if isinstance(value, (str, bytes)):
-            data = to_bytes(value)
-        elif isinstance(value, (list, tuple)) and key != "path":
-            data = b"\0".join(b"%s\0%s" % pair for pair in value if isinstance(pair, tuple))
-        else:
-            continue
-        if has_varying(data):
-            found.add(f"{key}_size")
-    return found
-
-
-def _line(event: Any, numbers: Mapping[str, int]) -> list[str]:
-    if event is None:
-        return []
-    if isinstance(event, _End):
-        action = event.callback.action
-        return [f"< {'' if action is None else int(action)}".rstrip()]
-    shown = "".join(f" {key}={value}" for key, value in numbers.items())
-    if isinstance(event, Callback):
-        return [f"> {event.name}{shown}"]
-    status = "" if event.status is None else f" -> {int(event.status)}"
-    return [f"    {event.name}{shown}{status}"]

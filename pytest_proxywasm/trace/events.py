@@ -138,12 +138,14 @@ class Callback:
 class Trace(Sequence[Callback]):
     """Callbacks in order, each with its hostcalls."""
 
-    __slots__ = ("_events", "labelled")
+    __slots__ = ("_events", "decoded", "labelled")
 
-    def __init__(self, events: Iterable[Callback] = (), *, labelled: bool = False) -> None:
+    def __init__(self, events: Iterable[Callback] = (), *, labelled: bool = False, decoded: bool = True) -> None:
         self._events: list[Callback] = list(events)
         self.labelled = labelled
         """Whether lines name filter and worker, because there are several."""
+        self.decoded = decoded
+        """Whether hostcalls show texts, values and results, or, in a real Envoy without the recorder, sizes only."""
 
     def add(self, event: Callback) -> None:
         """Put an event at the end (for hosts)."""
@@ -155,7 +157,7 @@ class Trace(Sequence[Callback]):
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return Trace(self._events[index], labelled=self.labelled)
+            return Trace(self._events[index], labelled=self.labelled, decoded=self.decoded)
         return self._events[index]
 
     def __len__(self) -> int:

@@ -84,6 +84,12 @@ def act(host: MockHost, steps: list[Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
+def toolkit(toolkit: Toolkit) -> Toolkit:
+    """Mock hosts, whatever the run's hosts are: these tests hold two of them against each other."""
+    return Toolkit(toolkit.root, engine=toolkit.engine_choice)
+
+
+@pytest.fixture(scope="module")
 def resets(toolkit: Toolkit) -> Callable[..., Any]:
     """Opens hosts that begin with a captured state."""
 

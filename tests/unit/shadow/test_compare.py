@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest_proxywasm as pw
+from pytest_proxywasm.envoy.varying import stable
 from pytest_proxywasm.model import Metric
-from pytest_proxywasm.shadow.compare import compare_exchanges, compare_metrics, trace_lines
-from pytest_proxywasm.shadow.varying import stable
+from pytest_proxywasm.shadow.compare import compare_exchanges, compare_metrics
+from pytest_proxywasm.shadow.traces import trace_lines
 from pytest_proxywasm.trace import Arguments, Callback, Hostcall, Trace
 
 
@@ -32,7 +33,7 @@ RAW = {"map": 0, "key_size": 1, "value_size": 3}
 
 
 def test_a_decoded_trace_agrees_with_the_same_in_raw_integers() -> None:
-    left, right = trace_lines(Trace([event(**DECODED)]), Trace([event(**RAW)]))
+    left, right = trace_lines(Trace([event(**DECODED)]), Trace([event(**RAW)], decoded=False))
     assert left == right
     assert left == [
         "> proxy_on_request_headers context=2 num_headers=7 end_of_stream=1",
@@ -47,20 +48,23 @@ def test_sizes_statuses_and_actions_count() -> None:
         event(**RAW, status=pw.Status.BAD_ARGUMENT),
         event(1, **RAW),
     ):
-        left, right = trace_lines(Trace([event(**DECODED)]), Trace([other]))
+        left, right = trace_lines(Trace([event(**DECODED)]), Trace([other], decoded=False))
         assert left != right
 
 
 def test_the_size_of_what_varies_does_not_count() -> None:
     varying = {**DECODED, "value": b"127.0.0.1:80"}
-    left, right = trace_lines(Trace([event(**varying)]), Trace([event(**{**RAW, "value_size": 15})]))
+    left, right = trace_lines(Trace([event(**varying)]), Trace([event(**{**RAW, "value_size": 15})], decoded=False))
     assert left == right
 
 
 def test_a_difference_is_shown_as_a_diff_of_lines() -> None:
     found = compare_exchanges(
         exchange(Trace([event(**DECODED)]), response=pw.Response(200, {":status": "200", "x": "1"})),
-        exchange(Trace([event(**RAW, status=pw.Status.NOT_FOUND)]), response=pw.Response(200, {":status": "200"})),
+        exchange(
+            Trace([event(**RAW, status=pw.Status.NOT_FOUND)], decoded=False),
+            response=pw.Response(200, {":status": "200"}),
+        ),
     )
     assert found == [
         "response.headers (- mock, + Envoy):\n    @@ -1,2 +1 @@\n     :status: '200'\n    -x: '1'",
@@ -97,7 +101,7 @@ def test_an_empty_message_may_say_so() -> None:
 def test_when_envoy_is_slow_sizes_say_nothing() -> None:
     """x-envoy-upstream-service-time may have two digits."""
     ours, theirs = event(**DECODED), event(**{**RAW, "value_size": 4})
-    one, other = exchange(Trace([ours])), exchange(Trace([theirs]))
+    one, other = exchange(Trace([ours])), exchange(Trace([theirs], decoded=False))
     one.logs = [pw.GuestLog(pw.LogLevel.INFO, b"n=89", 2, "")]
     other.logs = [pw.GuestLog(pw.LogLevel.INFO, b"n=90", 2, "")]
     assert len(compare_exchanges(one, other)) == 2

@@ -1,0 +1,177 @@
+"""The recorder's copies of guests: made when needed, checked once against the untouched guest, kept on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from ..announce import Report, announced
+from ..engine.cache import ModuleCache
+from ..engine.interface import BadModule
+from ..errors import FilterStartError
+from ..model import Request
+from ..trace import Callback, Hostcall, Trace, WasiCall
+from .client import Http1Client, connect
+from .instance import Instance
+from .patience import Patience
+from .process import EnvoyFailure
+from .recorder import FORMAT, recorded
+from .setup import Setup
+
+if TYPE_CHECKING:
+    from ..filters import Filter
+
+__all__ = ["Recordings", "first_difference"]
+
+SAMPLES = (
+    Request("GET", "/", {"x-sample": "1"}),
+    Request("POST", "/sample?a=b", {"x-sample": "2", "x-trailer": "1"}, b"", {"x-t": "3"}, chunks=[b"one ", b"two"]),
+)
+SAMPLE_SECONDS = 5.0
+Start = Callable[[Setup], Instance]
+
+
+class Recordings:
+    """Says which guests can be run with the recorder in them.
+
+    Args:
+        cache: where copies are kept that have been checked.
+        version: of the Envoy they are checked in.
+        start: starts an Envoy.
+        report: told a line before a check.
+        keep: is given every copy that is good.
+    """
+
+    def __init__(
+        self, cache: ModuleCache, version: str, start: Start, report: Report | None, keep: Callable[[str, bytes], None]
+    ) -> None:
+        self._cache = cache
+        self._version = version
+        self._start = start
+        self._report = report
+        self._keep = keep
+        self._usable: dict[str, bool] = {}
+
+    def apply(self, setup: Setup) -> Setup:
+        """The same with the recorder, if all its guests can have it.
+
+        A guest is checked in an Envoy of its own, against the untouched guest in another, the first time it is seen
+        with this version of Envoy.
+        """
+        if setup.guests and all(self._can_be(one, setup) for one in setup.guests):
+            return replace(setup, recorded=True)
+        return setup
+
+    def _can_be(self, one: Filter, setup: Setup) -> bool:
+        if one.allowed_capabilities is not None:
+            return False  # it may not be allowed to log
+        usable = self._usable.get(one.sha256)
+        if usable is None:
+            usable = self._find_out(one, setup)
+        return usable
+
+    def _find_out(self, one: Filter, setup: Setup) -> bool:
+        key = f"recorder{FORMAT}-{self._version}-{one.sha256}"
+        with self._cache.lock(key):
+            copy = self._cache.get(key)
+            if copy is None:
+                try:
+                    copy = recorded(one.wasm_bytes())
+                except BadModule:
+                    self._usable[one.sha256] = False
+                    return False  # the error for it is that of its start
+                self._keep(one.sha256, copy)
+                with announced(self._report, f"checking the trace recorder with {one.name or 'a filter'} in Envoy"):
+                    problem = self._check(one, setup)
+                if problem is None:
+                    return False  # it does not start; with another configuration it may
+                if problem:
+                    warnings.warn(
+                        f"the trace recorder changes what this guest does, so hostcalls in Envoy are shown without the "
+                        f"bytes they pass: {problem}",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
+                    self._usable[one.sha256] = False
+                    return False
+                self._cache.put(key, copy)
+        self._keep(one.sha256, copy)
+        self._usable[one.sha256] = True
+        return True
+
+    def _check(self, one: Filter, setup: Setup) -> str | None:
+        """What differs between the guest and its copy; ``None`` if it does not start."""
+        only: Setup = replace(setup, filters=(one,), services=())
+        if one not in setup.filters:
+            only = replace(setup, filters=(), services=(one,))
+        with contextlib.ExitStack() as running:
+            instances = []
+            for recording in (False, True):
+                instance = self._start(replace(only, recorded=recording))
+                running.callback(instance.stop)
+                instance.reading.keep = "worker" if only.filters else "main"
+                instances.append(instance)
+            try:
+                plain, copy = [_sample(instance) for instance in instances]
+            except FilterStartError:
+                return None
+        return first_difference(plain, copy)
+
+
+def _sample(instance: Instance) -> Trace:
+    """What happens while a filter starts and some traffic passes it."""
+    instance.await_ready()
+    for request in SAMPLES if instance.setup.filters else ():
+        with contextlib.suppress(OSError, EnvoyFailure):  # a filter may crash Envoy, with the recorder or without
+            if instance.setup.protocol == "tcp":
+                with connect(instance.port) as connection:
+                    connection.sendall(b"sample")
+                    instance.keeper.pass_through()
+            else:
+                client = Http1Client(instance.port, Patience(instance, SAMPLE_SECONDS).wait_on)
+                client.send(request, instance.between_chunks)
+                client.receive()
+                client.close()
+            instance.keeper.pass_through()
+    instance.read()
+    return instance.reading.trace
+
+
+def first_difference(plain: Trace, copy: Trace) -> str:
+    """The first difference in names, order, plain integers or statuses; "" if there is none."""
+    for this, other in zip_longest(_events(plain), _events(copy)):
+        if this is None or other is None or this.name != other.name:
+            same: set[str] = set()
+        else:
+            # Of a call that the host refuses the copy's trace shows no arguments, as in the mock.
+            same = _numbers(this).keys() & _numbers(other).keys()
+        first, second = _line(this, same), _line(other, same)
+        if first != second:
+            return f"{first} became {second}"
+    return ""
+
+
+def _events(trace: Trace) -> Iterator[Callback | Hostcall]:
+    for event in trace:
+        yield event
+        for call in event.hostcalls:
+            if not isinstance(call, WasiCall):  # what a language's runtime asks for can depend on the time
+                yield call
+
+
+def _numbers(event: Callback | Hostcall) -> dict[str, int]:
+    return {
+        name: int(value) for name, value in event.args.items() if isinstance(value, int) and not name.endswith("_size")
+    }
+
+
+def _line(event: Callback | Hostcall | None, names: set[str]) -> str:
+    if event is None:
+        return "nothing more"
+    answer = event.status if isinstance(event, Hostcall) else event.action
+    numbers = [f"{name}={value}" for name, value in _numbers(event).items() if name in names]
+    return " ".join([event.name, *numbers, f"-> {answer!r}"])
