@@ -74,9 +74,7 @@ ROWS: tuple[Row, ...] = (
         "Host", "restart", "UsageError: VMs of a running Envoy are replaced by a failure only", "not compared: restarts"
     ),
     Row("Host", "clock", _VIRTUAL, "not compared: the virtual clock was moved"),
-    Row(
-        "Host", "trace", "approximated: events of the worker, with raw integers instead of decoded arguments", SHADOWED
-    ),
+    Row("Host", "trace", "approximated: events of the worker", SHADOWED),
     Row("Host", "logs", "approximated: those of the worker; context ids are the callback's", SHADOWED),
     Row(
         "Host",
@@ -144,7 +142,7 @@ ROWS: tuple[Row, ...] = (
     Row("TcpStream", "closed_by", "approximated: the side that ended first, or else the filter", SHADOWED),
     Row("TcpStream", "paused", "approximated: by what the last callbacks returned"),
     Row("TcpStream", "finished", "approximated: by what the client's socket shows", SHADOWED),
-    Row("TcpStream", "trace", "approximated: raw integers", SHADOWED),
+    Row("TcpStream", "trace", SAME, SHADOWED),
     Row("Exchange", "request"),
     Row(
         "Exchange", "upstream_request", "approximated: ':scheme' is not sent over HTTP/1.1 and shown as http", SHADOWED
@@ -157,7 +155,7 @@ ROWS: tuple[Row, ...] = (
     Row("Exchange", "callouts", "approximated: as Host.callouts", SHADOWED),
     Row("Exchange", "logs", "approximated: as Host.logs", SHADOWED),
     Row("Exchange", "errors", "approximated: traps with Envoy's words and backtrace", SHADOWED),
-    Row("Exchange", "trace", "approximated: raw integers", SHADOWED),
+    Row("Exchange", "trace", SAME, SHADOWED),
     Row("Exchange", "request_before", both=SHADOWED),
     Row("Exchange", "request_after", both=SHADOWED),
     Row("Exchange", "response_before", both=SHADOWED),

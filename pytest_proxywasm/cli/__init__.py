@@ -17,6 +17,7 @@ EXIT_USAGE = 2
 
 _COMMANDS = {
     "inspect": "what a filter is: ABI, SDK, imports and exports, sizes, and whether Envoy loads it",
+    "record": "run cases in a real Envoy and store what it did, or compare it with what is stored",
     "run": "send one request through a filter and show the response and the trace",
 }
 

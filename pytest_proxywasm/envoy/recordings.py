@@ -32,6 +32,8 @@ SAMPLES = (
     Request("POST", "/sample?a=b", {"x-sample": "2", "x-trailer": "1"}, b"", {"x-t": "3"}, chunks=[b"one ", b"two"]),
 )
 SAMPLE_SECONDS = 5.0
+LARGE = 1 << 20
+"""Bytes of a guest that takes Envoy seconds to start."""
 Start = Callable[[Setup], Instance]
 
 
@@ -85,7 +87,8 @@ class Recordings:
                     self._usable[one.sha256] = False
                     return False  # the error for it is that of its start
                 self._keep(one.sha256, copy)
-                with announced(self._report, f"checking the trace recorder with {one.name or 'a filter'} in Envoy"):
+                report = self._report if len(copy) > LARGE else None
+                with announced(report, f"checking the trace recorder with {one.name or 'a filter'} in Envoy, once"):
                     problem = self._check(one, setup)
                 if problem is None:
                     return False  # it does not start; with another configuration it may

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pytest_proxywasm.recording.wire import CaseError, expand
 
 __all__ = ["Case", "CaseError", "Expected", "More", "expand", "load", "parse"]
 
@@ -32,10 +33,6 @@ KEYS = frozenset(
 
 AFTER = 0.05
 """Seconds until a further request, where a case does not say."""
-
-
-class CaseError(Exception):
-    """A case file, or a line of it, is not what this replay can read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,34 +105,6 @@ class Case:
     def start_only(self) -> bool:
         """Nothing was sent, so that all start-up lines were recorded."""
         return self.kind == "http" and self.request is None
-
-
-def expand(value: str | Mapping[str, Any]) -> bytes:
-    """The bytes of a request or a part of one.
-
-    Text is latin-1. A shortened one gives its start, its length and a digest: the rest is the end of the headers
-    and the letter x; where the digest says that the letters came before the end of the headers, they do.
-    """
-    if isinstance(value, str):
-        return value.encode("latin-1")
-    start = str(value["starts"]).encode("latin-1")
-    length = int(value["length"])
-    end = b"\r\n\r\n"
-    room = length - len(start)
-    candidates = [
-        start + end + b"x" * (room - len(end)),
-        start + b"x" * room,
-        start + b"x" * (room - len(end)) + end,
-        start + b"x" * (room - 2) + b"\r\n",
-    ]
-    fitting = [data for data in candidates if len(data) == length]
-    digest = value.get("sha256")
-    for data in fitting:
-        if digest is not None and hashlib.sha256(data).hexdigest() == digest:
-            return data
-    if not fitting:
-        raise CaseError(f"a request of {length} bytes cannot start with {len(start)} bytes")
-    return fitting[0]
 
 
 def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from pytest_proxywasm.recording.upstream import Answer, Incoming, answer_to
+
 from .case import More
 from .client import ClientReader
 from .front import Data, Event, Head, Refusal, RequestReader, Settings, Trailers
-from .upstream import LATENCY, Answer, Incoming, Upstream, answer_to, encoded_request
+from .upstream import LATENCY, Upstream, encoded_request
 
 __all__ = ["HttpConversation"]
 

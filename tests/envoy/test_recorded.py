@@ -1,7 +1,7 @@
 """Every exchange that our own recorder has recorded from Envoy, in the mock host, on every engine.
 
-``recorded/`` holds a file for each area. Its cases were written down in ``record/cases``, and recorded with
-``python -m tests.envoy.record``; how to make one is in ``record/README.md``.
+``recorded/`` holds a file for each area. Its cases were written down in ``scripts``, and recorded with
+``python -m pytest_proxywasm record``; how to make one is in ``scripts/README.md``.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ import pytest
 
 from pytest_proxywasm.headers import Headers
 from pytest_proxywasm.model import After, Callout, Reset, Response
+from pytest_proxywasm.recording.upstream import Answer, Incoming, Piece, answer_to
 
-from .upstream import Answer, Incoming, Piece, Upstream, answer_to, encoded_request
+from .upstream import Upstream, encoded_request
 
 HEADERS = [(b":authority", b"h"), (b":path", b"/p"), (b":method", b"POST"), (b":scheme", b"http")]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import pytest_proxywasm as pw
+from pytest_proxywasm.announce import Report
 from pytest_proxywasm.engine import wat_to_wasm
 from pytest_proxywasm.engine.cache import ModuleCache
 from pytest_proxywasm.envoy import recordings
@@ -108,9 +109,9 @@ def test_without_the_recorder_there_are_numbers(in_envoy: Toolkit) -> None:
     assert not trace.decoded
 
 
-def check(envoy: Path, cache: Path, *filters: pw.Filter) -> list[bool]:
+def check(envoy: Path, cache: Path, *filters: pw.Filter, report: Report | None = None) -> list[bool]:
     """Whether hosts with each of these filters, one after the other, are decoded."""
-    toolkit = Toolkit(Path(__file__).parent, backend="envoy", envoy=str(envoy), cache_dir=cache)
+    toolkit = Toolkit(Path(__file__).parent, backend="envoy", envoy=str(envoy), cache_dir=cache, report=report)
     found = []
     for one in filters:
         with toolkit.host(one) as host:
@@ -122,11 +123,11 @@ def check(envoy: Path, cache: Path, *filters: pw.Filter) -> list[bool]:
 def test_a_guest_is_checked_once(envoy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With this version of Envoy; the copy is kept."""
     said: list[str] = []
-    monkeypatch.setattr(recordings, "announced", lambda report, line: said.append(line) or memoryview(b""))
+    monkeypatch.setattr(recordings, "LARGE", 1000)
     one = probe("")
-    assert check(envoy, tmp_path, one, one.replace(configuration="rqh ret 0"), one) == [True] * 3
-    assert check(envoy, tmp_path, one.replace(name="named")) == [True]
-    assert said == ["checking the trace recorder with a filter in Envoy"]
+    assert check(envoy, tmp_path, one, one.replace(configuration="rqh ret 0"), one, report=said.append) == [True] * 3
+    assert check(envoy, tmp_path, one.replace(name="named"), report=said.append) == [True]
+    assert said == ["checking the trace recorder with a filter in Envoy, once"]
     assert len(list((tmp_path / "compiled").glob("recorder*.bin"))) == 1
     assert ModuleCache(tmp_path).problem == ""
 

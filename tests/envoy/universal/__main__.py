@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..record.process import find_envoy
+from pytest_proxywasm.envoy.binary import find_envoy
+
 from .envoy import EnvoyProxy
 from .events import EVENTS
 from .table import GUESTS, RECORDED, load, save

@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..record.bootstrap import Ports, bootstrap
-from ..record.grpc import GrpcServer
-from ..record.peers import HttpClient, tcp_session
-from ..record.process import Envoy
-from ..record.servers import HttpServer, TcpServer, refused_port
+from pytest_proxywasm.recording.bootstrap import Ports, bootstrap
+from pytest_proxywasm.recording.grpc import GrpcServer
+from pytest_proxywasm.recording.peers import HttpClient, tcp_session
+from pytest_proxywasm.recording.process import Envoy
+from pytest_proxywasm.recording.servers import HttpServer, TcpServer, refused_port
+
 from .events import Event, Round
 from .plan import Done, Plan, read
 from .trials import ACTIONS, PATIENCE, REQUEST, filter_options

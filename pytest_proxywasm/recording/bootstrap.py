@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_proxywasm.envoy.configuration import (
+from ..envoy.configuration import (
     TYPE,
     address,
     cluster,
@@ -36,10 +36,10 @@ class Ports:
     grpc: int | None = None
 
 
-def bootstrap(case: Mapping[str, Any], ports: Ports, probe: Path) -> dict[str, Any]:
-    """The bootstrap of a case that has not been recorded yet; guests are found in ``probe``."""
+def bootstrap(case: Mapping[str, Any], ports: Ports, guests: Path) -> dict[str, Any]:
+    """The bootstrap of a case that has not been recorded yet; guests are found in ``guests``."""
     envoy = case.get("envoy") or {}
-    plugins = [_plugin(spec, probe) for spec in case["filters"]]
+    plugins = [_plugin(spec, guests) for spec in case["filters"]]
     if case["kind"] == "tcp":
         chain = [network_wasm(plugin) for plugin in plugins]
         chain.append(tcp_proxy("dead" if str(case.get("cluster") or "").startswith("dead") else "tcp"))
@@ -66,10 +66,10 @@ def bootstrap(case: Mapping[str, Any], ports: Ports, probe: Path) -> dict[str, A
     return config
 
 
-def _plugin(spec: Mapping[str, Any], probe: Path) -> dict[str, Any]:
+def _plugin(spec: Mapping[str, Any], guests: Path) -> dict[str, Any]:
     vm: dict[str, Any] = {
         "runtime": "envoy.wasm.runtime.v8",
-        "code": {"local": {"filename": str(probe / spec.get("wasm", "probe.wasm"))}},
+        "code": {"local": {"filename": str(guests / spec.get("wasm", "probe.wasm"))}},
     }
     for key in ("vm_id", "environment_variables"):
         if key in spec:

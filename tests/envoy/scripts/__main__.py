@@ -1,4 +1,4 @@
-"""``python -m tests.envoy.record.cases MODULE... > IN.jsonl`` writes cases to be recorded; knows the command line."""
+"""``python -m tests.envoy.scripts MODULE... > IN.jsonl`` writes cases to be recorded; knows the command line."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from ..upstream import Answer, Incoming, answer_to
+from .upstream import Answer, Incoming, answer_to
 
 __all__ = ["HttpServer", "Server", "TcpServer", "refused_port"]
 

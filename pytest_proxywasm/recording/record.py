@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..case import expand
+from ..envoy.process import EnvoyFailure
 from .bootstrap import Ports, bootstrap
+from .grpc import GrpcServer
 from .peers import HttpClient, tcp_session
-from .process import Envoy, EnvoyError
+from .process import Envoy
 from .servers import HttpServer, TcpServer, refused_port
 from .texts import after_start, cut, guest_lines, stable
+from .wire import expand
 
 __all__ = ["record"]
 
@@ -26,13 +28,20 @@ BODY = 1500
 _TAKES_TIME = (" tick ", " http ", " qenq ", " gcall ", " gstream ")
 
 
-def record(case: Mapping[str, Any], envoy: Path, probe: Path) -> dict[str, Any]:
-    """The case with what this Envoy did as ``expected``."""
+def record(case: Mapping[str, Any], envoy: Path, guests: Path) -> dict[str, Any]:
+    """The case with what this Envoy did as ``expected``.
+
+    Args:
+        guests: the folder that the names of modules in ``filters`` are relative to.
+
+    Raises:
+        EnvoyFailure: Envoy does not start, answer or end in time.
+    """
     folder = tempfile.TemporaryDirectory(prefix="record")
     greet = (case.get("greet") or "").encode("latin-1")
-    with folder as name, HttpServer() as web, TcpServer(greet) as tcp:
-        ports = Ports(http=web.port, tcp=tcp.port, dead=refused_port())
-        config = bootstrap(case, ports, probe)
+    with folder as name, HttpServer() as web, TcpServer(greet) as tcp, GrpcServer() as grpc:
+        ports = Ports(http=web.port, tcp=tcp.port, dead=refused_port(), grpc=grpc.port)
+        config = bootstrap(case, ports, guests)
         with Envoy(envoy, config, Path(name)) as process:
             expected: dict[str, Any] = {"ready": process.ready}
             started = 0
@@ -48,7 +57,7 @@ def record(case: Mapping[str, Any], envoy: Path, probe: Path) -> dict[str, Any]:
         start_only = case["kind"] == "http" and case.get("request") is None
         lines = guest_lines(process.lines())
         if process.exit is None or process.exit == -9:
-            raise EnvoyError("Envoy had to be killed")
+            raise EnvoyFailure("Envoy had to be killed")
         result = {
             "envoy_exit": process.exit,
             "ready": expected.pop("ready"),
@@ -72,9 +81,10 @@ def _drive(case: Mapping[str, Any], process: Envoy, tcp: TcpServer) -> dict[str,
     request = case.get("request")
     if request is None:
         return {}
+    written, parts = expand(request), _parts(case)
     port = process.listener_port()
     client = HttpClient(port)
-    result: dict[str, Any] = {"client": client.exchange(expand(request), _parts(case))}
+    result: dict[str, Any] = {"client": client.exchange(written, parts)}
     more = []
     for step in case.get("more_requests") or ():
         if not step.get("same_connection"):
