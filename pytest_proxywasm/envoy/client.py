@@ -148,6 +148,7 @@ class Http2Client:
         self.closed = False
         h2 = _h2()
         self._events = h2.events
+        self._broken = h2.exceptions.ProtocolError
         self._idle = idle
         self._socket = connect(port)
         self.port = self._socket.getsockname()[1]
@@ -157,6 +158,7 @@ class Http2Client:
             validate_outbound_headers=False,
             normalize_outbound_headers=False,
             validate_inbound_headers=False,
+            normalize_inbound_headers=False,  # else it moves cookies to the end
         )
         self._h2 = h2.connection.H2Connection(config)
         self._h2.initiate_connection()
@@ -215,7 +217,12 @@ class Http2Client:
 
     def _more(self) -> None:
         events = self._events
-        for event in self._h2.receive_data(receive(self._socket, self._idle)):
+        data = receive(self._socket, self._idle)
+        try:
+            received = self._h2.receive_data(data)
+        except self._broken:
+            raise Closed from None  # a filter has made Envoy write what is no response, such as too long a body
+        for event in received:
             if isinstance(event, events.ResponseReceived):
                 self._headers = [(bytes(n), bytes(v)) for n, v in event.headers]
             elif isinstance(event, events.DataReceived):
@@ -246,6 +253,7 @@ def _h2() -> Any:
         import h2.config
         import h2.connection
         import h2.events
+        import h2.exceptions
     except ImportError:
         raise UsageError("HTTP/2 to a real Envoy needs the package h2: pip install 'pytest-proxywasm[envoy]'") from None
     return h2

@@ -76,6 +76,7 @@ class _Connection:
             validate_outbound_headers=False,
             normalize_outbound_headers=False,
             validate_inbound_headers=False,
+            normalize_inbound_headers=False,  # else it moves cookies to the end
         )
         self._h2 = h2.connection.H2Connection(config)
         self._lock = threading.RLock()

@@ -141,7 +141,7 @@ class Reader:
 
     def _body(self, message: Message, request: bool) -> None:
         if message.chunked:
-            while size := int(self.line().partition(b";")[0], 16):
+            while size := self._chunk_size():
                 end = len(message.body) + size
                 while len(message.body) < end:
                     message.body += self.take(end - len(message.body))
@@ -158,6 +158,13 @@ class Reader:
                     message.body += self.take(1 << 16)
             except Closed:
                 return
+
+    def _chunk_size(self) -> int:
+        line = self.line().partition(b";")[0]
+        try:
+            return int(line, 16)
+        except ValueError:
+            raise Closed from None  # a filter has made Envoy write two responses into one
 
 
 def head(line: bytes, headers: Iterable[Pair]) -> bytes:

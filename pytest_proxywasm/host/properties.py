@@ -35,6 +35,7 @@ class Missing:
 
 
 MISSING = Missing()
+_INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?\d+)[ \t\n\v\f\r]*")
 
 
 class Message(dict[str, Any]):
@@ -301,10 +302,20 @@ def _request(context: Context, stream: HttpStreamCore) -> Group:
         headers=HeaderAttributes(headers),
         time=stream.started_ns,
         protocol=stream.request_protocol,
-        size=stream.request_size,
+        size=_request_size(headers, stream),
         total_size=stream.request_size + (headers.byte_size if headers is not None else 0),
         duration=stream.ended_ns - stream.started_ns if stream.ended_ns is not None else MISSING,
     )
+
+
+def _request_size(headers: HeaderMap | None, stream: HttpStreamCore) -> int | Missing:
+    """What content-length says, missing if it is no number; without one what has arrived (Envoy 1.40)."""
+    length = headers.get(b"content-length") if headers is not None else None
+    if length is None:
+        return stream.request_size
+    match = _INTEGER.fullmatch(length)
+    number = int(match[1]) if match is not None else 1 << 63
+    return number if -(1 << 63) <= number < 1 << 63 else MISSING
 
 
 def _visible_request(context: Context, stream: HttpStreamCore) -> HeaderMap | None:

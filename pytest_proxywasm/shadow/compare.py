@@ -55,15 +55,11 @@ def compare_exchanges(
         found += _value("queue callbacks", len(mock.trace.callbacks(QUEUE)), len(envoy.trace.callbacks(QUEUE)))
     trace = Trace(event for event in mock.trace if event.name != QUEUE and not (services and event.worker < 0))
     other = Trace((event for event in envoy.trace if event.name != QUEUE), decoded=envoy.trace.decoded)
-    lines = trace_lines(trace, other)
+    lines = trace_lines(trace, other, slow=slow)
     found += _lines(
         "hostcalls", *([_NUMBER.sub("#", _SIZE.sub("", line)) for line in one] if slow else one for one in lines)
     )
     return found
-
-
-def _without_sizes(line: str) -> str:
-    return _NUMBER.sub("#", _SIZE.sub("", line))
 
 
 def _without(logs: Iterable[GuestLog], contexts: set[int]) -> list[GuestLog]:

@@ -9,7 +9,7 @@ from typing import Any
 from ..host.callouts import response_entries
 from ..model import After, ConnectionRefused, Exchange, Request, Response
 
-__all__ = ["problem_with_answer", "problem_with_length", "problem_with_request"]
+__all__ = ["problem_with_answer", "problem_with_request", "problem_with_result"]
 
 Pair = tuple[bytes, bytes]
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
@@ -24,6 +24,7 @@ HTTP1 = "what it sends cannot be sent over HTTP/1.1 as it is"
 HEAD_BODY = "the body of a HEAD request does not get to an HTTP/1.1 upstream"
 LENGTH = "a content-length does not fit the body that a filter has changed"
 HTTP2 = "what it sends cannot be sent over HTTP/2 as it is"
+HTTP2_TRAILERS = "a filter has put a pseudo header into trailers, which HTTP/2 does not allow"
 EMPTY_CHUNK = "an empty chunk cannot be sent over HTTP/1.1"
 _METHODS = frozenset(
     b"""
@@ -96,11 +97,14 @@ def problem_with_answer(answer: Any, request: Request) -> str:
     return ""
 
 
-def problem_with_length(exchange: Exchange) -> str:
-    """Whether a peer waits for, or gets too much of, a body whose length does not fit; "" if not.
+def problem_with_result(exchange: Exchange, http_version: str) -> str:
+    """Why a peer cannot take what filters have made of a message; "" if it can.
 
-    The mock's peers go by what has been sent, not by what was announced.
+    The mock's peers go by what has been sent, not by the length that was announced.
     """
+    if http_version == "2" and exchange.response is not None:
+        if any(name.startswith(b":") for name, _ in exchange.response.trailers.raw):
+            return HTTP2_TRAILERS
     upstream, response, request = exchange.upstream_request, exchange.response, exchange.request
     bodiless = request is not None and request.method == "HEAD"
     for message in (upstream, response):

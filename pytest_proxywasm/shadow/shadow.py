@@ -14,6 +14,7 @@ from ..checks import Checks
 from ..envoy.host import EnvoyHost
 from ..envoy.setup import NODE
 from ..errors import (
+    AbiError,
     EnvoyCrashError,
     EnvoyDiffersError,
     FilterError,
@@ -23,7 +24,8 @@ from ..errors import (
 )
 from ..model import Callout, ConnectionRefused, Exchange, Metric, NoHosts, Reset, Timeout
 from .compare import compare_exchanges, compare_metrics
-from .sendable import problem_with_answer, problem_with_length, problem_with_request
+from .races import answers_race, calls_in_response, several_wait
+from .sendable import problem_with_answer, problem_with_request, problem_with_result
 
 if TYPE_CHECKING:
     from ..envoy.pool import Pool
@@ -39,6 +41,10 @@ START_EFFECTS = ("proxy_http_call", "proxy_grpc_call", "proxy_grpc_stream")
 MERGE_SECONDS = 5.0
 TWO_DIGITS = 0.009
 """Seconds from which on x-envoy-upstream-service-time, in milliseconds, may have two digits; the mock's has one."""
+BROKEN = "the filter does what breaks the stream in Envoy in no defined way"
+EARLY = "a callout is refused before the request's body has arrived"
+RACE = "a callout is answered while the request or the upstream's answer is under way as well"
+SEVERAL = "several callouts wait at a time, and their answers came in another order"
 TICKS = "the filter ticks, and time is real in Envoy"
 
 
@@ -205,8 +211,14 @@ class Shadow:
             if not isinstance(error, EnvoyCrashError):
                 found += self._compare_exchange(exchange, envoy, host)
                 found += self._compare_metrics(mock, host)
-        if any(event.name == "proxy_on_tick" for event in host.trace) and found:
+        if found and any(event.name == "proxy_on_tick" for event in host.trace):
             self.skip(TICKS)
+            return []
+        if found and several_wait(exchange.trace):
+            self.skip(SEVERAL)
+            return []
+        if found and calls_in_response(exchange.trace):
+            self.skip(RACE)
             return []
         if isinstance(failure, EnvoyCrashError):
             self.taint("Envoy has crashed, as the mock said")
@@ -276,13 +288,20 @@ class Shadow:
         if exchange.request is not None:
             request = exchange.request
             problem = problem_with_request(request, http_version) or problem_with_answer(upstream, request)
-            problem = problem or problem_with_length(exchange)
+            problem = problem or problem_with_result(exchange, http_version)
             if problem:
                 self.taint(problem)
         if _ticks(mock):
             self.taint(TICKS)
+        if answers_race(exchange.trace):
+            self.taint(RACE)
+        if isinstance(error, AbiError) or any(isinstance(one, AbiError) for one in exchange.errors):
+            self.taint(BROKEN)
+        has_body = exchange.request is not None and (exchange.request.body or exchange.request.chunks is not None)
         for one in mock.callouts[self._callouts_seen :]:
             answer = one.outcome
+            if isinstance(answer, ConnectionRefused) and has_body:
+                self.taint(EARLY)
             handler = self._handlers.get(one.cluster)
             if isinstance(answer, (ConnectionRefused, NoHosts)) and not isinstance(
                 handler, (ConnectionRefused, NoHosts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
@@ -15,19 +16,24 @@ from ..trace.text import show
 
 __all__ = ["trace_lines"]
 
+_NUMBER = re.compile(rb"\d+")
 
-def trace_lines(mock: Trace, envoy: Trace) -> tuple[list[str], list[str]]:
+
+def trace_lines(mock: Trace, envoy: Trace, *, slow: bool = False) -> tuple[list[str], list[str]]:
     """Both traces as lines with what both know.
 
     That is names, plain integers and statuses, and, with the recorder in Envoy's guest, texts, values and results; else
     their sizes.
+
+    Args:
+        slow: numbers in texts and sizes say nothing.
     """
     left: list[str] = []
     right: list[str] = []
     for mine, other in zip_longest(_events(mock), _events(envoy)):
         if envoy.decoded:
-            left += _line(mine, _decoded(mine))
-            right += _line(other, _decoded(other))
+            left += _line(mine, _decoded(mine, slow))
+            right += _line(other, _decoded(other, slow))
             continue
         first, second = _numbers(mine), _numbers(other)
         if mine is not None and other is not None and mine.name == other.name:
@@ -60,7 +66,7 @@ class _End:
         self.callback = callback
 
 
-def _decoded(event: Any) -> dict[str, Any]:
+def _decoded(event: Any, slow: bool) -> dict[str, Any]:
     """All there is to say of an event, with what varies taken out."""
     if event is None or isinstance(event, _End):
         return {}
@@ -69,7 +75,13 @@ def _decoded(event: Any) -> dict[str, Any]:
     fields = {key: _stable(value, event.args) for key, value in event.args.items()}
     if event.status is None or not event.status:
         fields.update((f"-> {key}", _stable(value, event.args)) for key, value in event.results.items())
+    if slow:
+        fields = {key: _without_numbers(value) for key, value in fields.items()}
     return {key: show(value) for key, value in fields.items()}
+
+
+def _without_numbers(value: Any) -> Any:
+    return _NUMBER.sub(b"#", value) if isinstance(value, bytes) else value
 
 
 def _stable(value: Any, args: Mapping[str, Any]) -> Any:

@@ -84,14 +84,9 @@ def act(host: MockHost, steps: list[Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def toolkit(toolkit: Toolkit) -> Toolkit:
-    """Mock hosts, whatever the run's hosts are: these tests hold two of them against each other."""
-    return Toolkit(toolkit.root, engine=toolkit.engine_choice)
-
-
-@pytest.fixture(scope="module")
 def resets(toolkit: Toolkit) -> Callable[..., Any]:
-    """Opens hosts that begin with a captured state."""
+    """Opens hosts that begin with a captured state: mock hosts, whatever the run's are."""
+    toolkit = toolkit if toolkit.backend == "mock" else Toolkit(toolkit.root, engine=toolkit.engine_choice)
 
     def open_host(one: Filter, **options: Any) -> MockHost:
         for _ in range(2):

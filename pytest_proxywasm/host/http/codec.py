@@ -1,4 +1,4 @@
-"""Request headers as Envoy's codecs hand them to the connection manager; knows no stream."""
+"""Header maps as Envoy's codecs hand them to the connection manager, and write them; knows no stream."""
 
 from __future__ import annotations
 
@@ -35,3 +35,14 @@ def request_map(headers: Headers, request: Request, http_version: str) -> Header
         names = [*order, *(name for name, _ in pseudo if name not in order)]
     entries: list[Pair] = [(name, given[name]) for name in names]
     return HeaderMap.request([*entries, *others])
+
+
+def written_response(headers: HeaderMap) -> list[Pair]:
+    """Response headers over HTTP/1.1, which has no pseudo headers: Envoy 1.40 writes ``:authority`` as ``host``."""
+    found = []
+    for name, value in headers.entries:
+        if name == b":authority":
+            found.append((b"host", value))
+        elif name == b":status" or not name.startswith(b":"):
+            found.append((name, value))
+    return found

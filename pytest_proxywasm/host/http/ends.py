@@ -118,6 +118,8 @@ class ClientEnd:
                 )
             )
             return
+        if not stream.replaced:
+            stream.exchange.response_after = Headers.from_raw(headers.entries)
         problem = removed_required_header(headers)
         if problem is not None and not stream.response.aborted:
             stream.response.aborted = True
@@ -128,7 +130,6 @@ class ClientEnd:
                 "filter_removed_required_response_headers{" + to_text(problem).replace(" ", "_") + "}",
             )
             return
-        stream.exchange.response_after = Headers.from_raw(headers.entries)
         if stream.proxy.envoy_headers:
             finish_response_headers(
                 headers,

@@ -17,6 +17,7 @@ from ..clock import Timer
 from ..filter_state import FilterState
 from ..headermap import HeaderMap, Pair
 from ..proxy import Proxy
+from .codec import written_response
 from .connection_manager import prepare_request_headers, status_of
 from .context import HttpContext, Side
 from .ends import ClientEnd, RouterEnd
@@ -25,8 +26,8 @@ from .reply import REASONS, http_to_grpc, is_grpc, local_reply
 from .router import Route, Routes, Sending
 
 FLAG_UPSTREAM_TIMEOUT = 0x4
-FLAG_UPSTREAM_RESET = 0x10
 FLAG_UPSTREAM_CONNECTION_FAILURE = 0x20
+FLAG_UPSTREAM_CONNECTION_TERMINATION = 0x40
 FLAG_DOWNSTREAM_DISCONNECT = 0x4000
 FLAG_UPSTREAM_PROTOCOL_ERROR = 0x800000
 
@@ -72,6 +73,7 @@ class HttpStreamCore:
         self.started_ns = proxy.clock.now_ns
         self.ended_ns: int | None = None
         self.request_size = 0
+        self.is_head = False
         self.response_size = 0
         self.routes = routes or Routes()
         self.route: Route | None = None
@@ -129,6 +131,7 @@ class HttpStreamCore:
         if self.request.headers_map is not None:
             raise UsageError("this stream has got its request headers already")
         self.request_read = end_of_stream
+        self.is_head = headers.get(b":method") == b"HEAD"
         if self.proxy.envoy_headers:
             prepare_request_headers(headers, self.proxy, http1=self.http_version != "2")
         self.route = self.routes.select(headers) if self.proxy.envoy_headers else self.routes.any()
@@ -249,7 +252,7 @@ class HttpStreamCore:
         elif reason == "protocol_error":
             self.flags |= FLAG_UPSTREAM_PROTOCOL_ERROR
         else:
-            self.flags |= FLAG_UPSTREAM_RESET
+            self.flags |= FLAG_UPSTREAM_CONNECTION_TERMINATION
         if self.answered:
             self.details = f"upstream_reset_after_response_started{{{named}}}"
             self.end("cut" if self.client_headers is not None else "reset")
@@ -329,7 +332,7 @@ class HttpStreamCore:
             headers,
             grpc_status=grpc_status,
             grpc=is_grpc(self.request.headers_map),
-            head=self.request.headers_map is not None and self.request.headers_map.get(b":method") == b"HEAD",
+            head=self.is_head,
         )
         if during == "request":
             self.request.aborted = True
@@ -468,7 +471,10 @@ class HttpStreamCore:
         else:
             exchange.upstream_request = None
         if self.client_headers is not None:
-            exchange.response = response_of(self.client_headers, bytes(self.client_body), self.client_trailers)
+            http1 = self.request_protocol != "HTTP/2"
+            # To HEAD an HTTP/1.1 codec writes no body, whatever the filters made of the request's method.
+            body = b"" if http1 and self.is_head else bytes(self.client_body)
+            exchange.response = response_of(self.client_headers, body, self.client_trailers, http1=http1)
         exchange.details = self.details
         return exchange
 
@@ -485,11 +491,11 @@ def _request_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None) -> 
     )
 
 
-def response_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None) -> Response:
-    """A response from its parts."""
+def response_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None, *, http1: bool = False) -> Response:
+    """A response from its parts; ``http1``: as it is written to an HTTP/1.1 client."""
     return Response(
         status_of(headers) or 0,
-        Headers.from_raw(headers.entries),
+        Headers.from_raw(written_response(headers) if http1 else headers.entries),
         body,
         Headers.from_raw(trailers.entries if trailers is not None else ()),
     )

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 import pytest_proxywasm as pw
 
+from .scripts import scripts
+
 __all__ = ["GALLERY", "Life", "Step", "gallery_lives", "probe_lives"]
 
 
@@ -25,14 +27,12 @@ class Life:
     """A host's life.
 
     Attributes:
-        configuration: of its one filter.
-        filter: other options of the filter.
+        filters: the options of each filter of the chain.
         clusters: what answers callouts, as functions of nothing but the call.
         steps: exchanges in order.
     """
 
-    configuration: str
-    filter: dict[str, Any]
+    filters: list[dict[str, Any]]
     clusters: dict[str, Any]
     steps: list[Step]
 
@@ -56,7 +56,8 @@ VALUES = st.one_of(
     st.lists(st.sampled_from(list(_LEGAL)), max_size=12).map(lambda codes: bytes(codes).strip(b" \t")),
 )
 _COMMON = """
-x-a x-b X-Block cookie accept user-agent referer x-forwarded-for x-request-id content-type authorization x-secret
+x-a x-a x-b x-c X-Block
+cookie accept user-agent referer x-forwarded-for x-request-id content-type authorization x-secret
 x-panic x-forwarded-proto range via accept-encoding
 """.split()
 NAMES = st.one_of(
@@ -73,7 +74,7 @@ PIECES = st.one_of(
     st.binary(min_size=1, max_size=20),
 )
 CHUNKS = st.lists(PIECES, min_size=0, max_size=4)
-METHODS = st.sampled_from(["GET", "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "odd"])
+METHODS = st.sampled_from(["GET", "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH"])
 PATHS = st.sampled_from(
     ["/", "/a", "/a?b=c&d", "/%20%00", "//x//", "/a/../b", "/" + "p" * 200, "/a?", "/~;,:@!$&'()*+="]
 )
@@ -83,7 +84,7 @@ STATUSES = st.sampled_from([200, 200, 200, 201, 204, 301, 304, 400, 404, 418, 50
 @st.composite
 def bodies(draw: Any) -> dict[str, Any]:
     """``body``, ``chunks``, ``trailers``, or nothing of them."""
-    kind = draw(st.sampled_from(["none", "none", "body", "chunks", "trailers"]))
+    kind = draw(st.sampled_from(["none", "body", "chunks", "trailers"]))
     if kind == "none":
         return {}
     if kind == "body":
@@ -108,30 +109,24 @@ def responses(draw: Any) -> pw.Response:
     return pw.Response(status, headers, **({} if status in (204, 304) else draw(bodies())))
 
 
-ANSWERS = st.one_of(
-    responses(),
-    responses(),
-    responses(),
-    st.sampled_from([pw.Reset(), pw.Reset(after_headers=True), pw.ConnectionRefused()]),
-)
-
-
 @st.composite
-def steps(draw: Any) -> Step:
-    """One exchange."""
-    arguments = {
-        "method": draw(METHODS),
-        "path": draw(PATHS),
-        "headers": draw(HEADERS),
-        "http_version": draw(st.sampled_from(["1.1", "1.1", "2"])),
-        **draw(bodies()),
-    }
+def exchanges(draw: Any) -> Step:
+    """One exchange that can be sent as it is."""
+    version = draw(st.sampled_from(["1.1", "1.1", "2"]))
+    method = draw(METHODS if version == "1.1" else st.one_of(METHODS, st.just("odd")))
+    body = {} if method == "HEAD" else draw(bodies())
+    arguments = {"method": method, "path": draw(PATHS), "headers": draw(HEADERS), "http_version": version, **body}
     if draw(st.integers(0, 7)) == 0:
         arguments["authority"] = draw(st.sampled_from(["a", "example.com:8080", "[::1]:80"]))
-    return Step(arguments, draw(ANSWERS))
+    answer = draw(st.integers(0, 9))
+    if answer == 0:
+        return Step(arguments, pw.Reset(after_headers=draw(st.booleans())))
+    if answer == 1 and not body:
+        return Step(arguments, pw.ConnectionRefused())
+    return Step(arguments, draw(responses()))
 
 
-LIVES_STEPS = st.lists(steps(), min_size=1, max_size=3)
+LIVES_STEPS = st.lists(exchanges(), min_size=1, max_size=6)
 
 
 def _pairs(key: str) -> st.SearchStrategy[list[str]]:
@@ -197,37 +192,24 @@ def gallery_lives(draw: Any, kinds: tuple[str, ...]) -> Life:
     kind = draw(st.sampled_from(kinds))
     answers = {"callout": HTTP_CALLS, "grpc": GRPC_CALLS}.get(kind)
     clusters = {"auth": draw(answers)} if answers is not None else {}
-    return Life(draw(GALLERY[kind]), draw(FILTER), clusters, draw(LIVES_STEPS))
+    return Life([{**draw(FILTER), "configuration": draw(GALLERY[kind])}], clusters, draw(LIVES_STEPS))
 
 
-# The probe: scripts, one operation a line. What would only wait, crash Envoy or depend on the time is left out.
-_EVENTS = st.sampled_from("rqh rqh rqb rqt rsh rsh rsb rst log done ctx".split())
-_WORDS = st.sampled_from(
-    "x-a x-b :path :method :status cookie content-type abc '' %ff a%20b host server date x-t".split()
-)
-_MAPS = st.sampled_from("0 1 2 3".split())
-_BUFFERS = st.sampled_from("0 1".split())
-_SMALL = st.sampled_from("0 1 2 3 5 100".split())
-_STATUS = st.sampled_from("200 204 302 403 418 503".split())
-_OPERATIONS = (
-    "get M W|get M W|add M W W|rep M W W|rem M W|pairs M|size M|bget B N N|bget B 0 100|bset B 0 N W|bset B N N W|"
-    "bstat B|"
-    "setprop W W|prop W|prop request.path|prop response.code|prop request.total_size|"
-    "prop response.code_details|"
-    "local S W W N W W|local S '' W -1|sdset W W 0|sdget W|mdef N W|minc N N|mget N|ret 1|ret 0|log N W|status|cont 0|"
-    "foreign compress W|qreg W|qenq 1 W|qdeq 1|setpairs M W W W W|bget 7 0 9|bget 4 0 9|pairs 6"
-).split("|")
-_PARTS = {"M": _MAPS, "W": _WORDS, "N": _SMALL, "B": _BUFFERS, "S": _STATUS}
-
-
-@st.composite
-def _lines(draw: Any) -> str:
-    selector = draw(st.sampled_from(["", "", "", "#1", "#2", "$", "!"]))
-    words = draw(st.sampled_from(_OPERATIONS)).split()
-    return " ".join([f"{draw(_EVENTS)}{selector}", *(draw(_PARTS[word]) if word in _PARTS else word for word in words)])
+STEPS_OF_A_PROBE = 4
 
 
 @st.composite
 def probe_lives(draw: Any) -> Life:
-    """A script for the probe and its exchanges."""
-    return Life("\n".join(draw(st.lists(_lines(), max_size=6))), draw(FILTER), {}, draw(LIVES_STEPS))
+    """Scripts for one probe or two in a chain, and their exchanges."""
+    steps = draw(st.lists(exchanges(), min_size=1, max_size=STEPS_OF_A_PROBE))
+    count = draw(st.sampled_from([1, 1, 1, 2]))
+    filters = []
+    caller = draw(st.integers(-3, count - 1))
+    for number in range(count):
+        contexts = [count + exchange * count + number + 1 for exchange in range(len(steps))]
+        options = draw(FILTER)
+        if count > 1:
+            options["name"] = "ab"[number]
+        filters.append({**options, "configuration": draw(scripts(contexts, calls=number == caller))})
+    clusters = {"auth": draw(HTTP_CALLS), "grpc": draw(GRPC_CALLS)}
+    return Life(filters, clusters, steps)

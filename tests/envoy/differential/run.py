@@ -17,8 +17,8 @@ def run(toolkit: Toolkit, filter: pw.Filter, life: Life) -> int:
         EnvoyDiffersError: mock and Envoy do not agree.
     """
     done = 0
-    configured = filter.replace(configuration=life.configuration, **life.filter)
-    with toolkit.host(configured, clusters=life.clusters, on_trap="continue") as host:
+    chain = [filter.replace(**options) for options in life.filters]
+    with toolkit.host(*chain, clusters=life.clusters, on_trap="continue") as host:
         for step in life.steps:
             try:
                 done += 1
@@ -28,7 +28,6 @@ def run(toolkit: Toolkit, filter: pw.Filter, life: Life) -> int:
                 if note not in getattr(error, "__notes__", ()) and hasattr(error, "add_note"):
                     error.add_note(note)
                 raise
-            except (pw.StreamStalled, pw.EnvoyCrashError, pw.NotEmulatedError) as error:
-                if not isinstance(error, pw.StreamStalled):
-                    break
+            except (pw.StreamStalled, pw.EnvoyCrashError, pw.NotEmulatedError):
+                break  # Envoy has died, or the exchanges after this one would stall as well
     return done
