@@ -1,4 +1,4 @@
-"""The Envoys of a run: one is started ahead for the filters that were asked for last; none survives the run."""
+"""The Envoys of a run: some are started ahead for filters that are asked for again; none survives the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Pool:
     Args:
         binary: the Envoy to run.
         reuse: whether one is kept for the next test with the same filters, unless something is left in it.
-        ahead: whether the next one with the same filters is started in the background.
+        ahead: whether the next one with the same filters is started in the background, once they are asked for a
+            second time.
         recordings: where the recorder's copies of guests are kept; ``None`` for guests as they are.
         report: told a line before something that takes seconds.
     """
@@ -47,6 +48,7 @@ class Pool:
         self._used: dict[Setup, Instance] = {}
         self._ahead = ahead
         self._code = CodeStore()
+        self._seen: set[Setup] = set()
         self._ready: OrderedDict[Setup, Instance] = OrderedDict()
         self._ending: list[Instance] = []
         self._closed = False
@@ -77,7 +79,9 @@ class Pool:
             instance = None
         if instance is None:
             instance = self._start(setup, clusters)
-        if self._ahead and not clusters:
+        again = setup in self._seen
+        self._seen.add(setup)
+        if self._ahead and again and not clusters:
             self._ready[setup] = self._start(setup, {})
             while len(self._ready) > KEPT:
                 _, oldest = self._ready.popitem(last=False)

@@ -58,7 +58,7 @@ VALUES = st.one_of(
 _COMMON = """
 x-a x-a x-b x-c X-Block
 cookie accept user-agent referer x-forwarded-for x-request-id content-type authorization x-secret
-x-panic x-forwarded-proto range via accept-encoding
+x-panic x-forwarded-proto range via accept-encoding x-envoy-force-trace x-envoy-internal
 """.split()
 NAMES = st.one_of(
     st.sampled_from(_COMMON),
@@ -116,6 +116,8 @@ def exchanges(draw: Any) -> Step:
     method = draw(METHODS if version == "1.1" else st.one_of(METHODS, st.just("odd")))
     body = {} if method == "HEAD" else draw(bodies())
     arguments = {"method": method, "path": draw(PATHS), "headers": draw(HEADERS), "http_version": version, **body}
+    if draw(st.integers(0, 5)) == 0:
+        arguments["headers"] = [("content-type", "application/grpc"), *arguments["headers"]]
     if draw(st.integers(0, 7)) == 0:
         arguments["authority"] = draw(st.sampled_from(["a", "example.com:8080", "[::1]:80"]))
     answer = draw(st.integers(0, 9))

@@ -109,6 +109,15 @@ OTHER_OPERATIONS = (
     "trap",
     "pdone",
 )
+SEQUENCES = (
+    ("sdset k1 X 0", "sdget k1", "sdset k1 X N", "sdget k1"),
+    ("qreg q", "qenq 1 X", "qenq 1 X", "qdeq 1", "qdeq 1"),
+    ("mdef 0 c", "minc 4 N", "minc 4 -1", "mrec 4 N", "mget 4"),
+    ("mdef 1 g", "minc 5 N", "minc 5 -1", "mrec 5 N", "mget 5"),
+    ("add m x-a V", "add m x-a V", "get m x-a", "rep m x-a V", "pairs m", "rem m x-a", "pairs m"),
+    ("add m W V", "add m W V", "get m W", "pairs m"),
+)
+"""What only shows when one follows the other."""
 RETURNS = {
     "rqh": "0 2 1 3 4",
     "rsh": "0 2 1 3 4",
@@ -129,6 +138,9 @@ ALWAYS = (
     "rst pairs 3",
     "log prop response.code_details",
     "log prop response.flags",
+    "log prop request.size",
+    "log prop request.total_size",
+    "log prop response.size",
     "log pairs 2",
 )
 """What shows what the mock has made of what came before."""
@@ -159,6 +171,15 @@ def _operation(draw: Any) -> list[str]:
     else:
         template = draw(st.sampled_from(OTHER_OPERATIONS))
     return [f"{event}{draw(SELECTORS)} {_filled(draw, template, event)}"]
+
+
+@st.composite
+def _sequence(draw: Any) -> list[str]:
+    """Several operations at one event."""
+    event = draw(st.sampled_from((*REQUEST_EVENTS, *RESPONSE_EVENTS, "ctx", "log")))
+    name = draw(NAMES)
+    templates = [template.replace("W", name) for template in draw(st.sampled_from(SEQUENCES))]
+    return [f"{event} {_filled(draw, template, event)}" for template in templates]
 
 
 @st.composite
@@ -210,7 +231,7 @@ def scripts(draw: Any, contexts: list[int], *, calls: bool) -> str:
         contexts: the context of each exchange's stream.
         calls: it calls out; one filter at most does, so that no two answers race.
     """
-    some = st.one_of(*[_operation()] * 7, _held(), _held(), _returned())
+    some = st.one_of(*[_operation()] * 6, _sequence(), _sequence(), _held(), _held(), _returned())
     parts = draw(st.lists(some, max_size=6))
     lines = [line for part in parts for line in part]
     for event, number in (("rq", 0), ("rs", 2)):

@@ -14,8 +14,10 @@ from pytest_proxywasm.envoy.binary import find_envoy
 from pytest_proxywasm.toolkit import Toolkit
 
 from .lives import Life, probe_lives
+from .mutations import MUTATIONS, catch, draw_lives
 from .run import run
 
+QUICK = ("a date stands after the server", "a reply has no content-length", "filters do not see trailers")
 PROBE = Path(__file__).parents[3] / "fixtures/probe/probe.wasm"
 
 
@@ -34,7 +36,7 @@ def toolkit() -> Iterator[Toolkit]:
 
 
 @settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,
@@ -50,3 +52,11 @@ def test_the_mock_does_what_envoy_does(toolkit: Toolkit) -> None:
     check_agreement(toolkit)
     assert toolkit.checks.agreed > 10
     assert toolkit.checks.differed == 0
+
+
+def test_planted_mistakes_are_caught(toolkit: Toolkit) -> None:
+    """A generator that has grown weak fails here; ``python -m tests.envoy.differential.mutations`` plants all."""
+    lives = draw_lives(60, seed=1)
+    usual: dict[int, list[str]] = {}
+    for name in QUICK:
+        assert catch(toolkit, MUTATIONS[name], lives, usual) is not None, name
