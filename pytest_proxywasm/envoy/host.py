@@ -167,6 +167,9 @@ class EnvoyHost:
             if patience.failure is not None:
                 raise patience.failure
             stalled = not (client.complete or client.closed or patience.stream_ended)
+        except UsageError:
+            sent = False  # refused by the client
+            raise
         except (EnvoyFailure, OSError) as error:
             self._died(error)
         finally:

@@ -13,7 +13,7 @@ from ..announce import Report, announced
 from ..engine.cache import ModuleCache
 from ..engine.interface import BadModule
 from ..errors import FilterStartError
-from ..model import Request
+from ..model import Request, Response
 from ..trace import Callback, Hostcall, Trace, WasiCall
 from .client import Http1Client, connect
 from .instance import Instance
@@ -31,6 +31,7 @@ SAMPLES = (
     Request("GET", "/", {"x-sample": "1"}),
     Request("POST", "/sample?a=b", {"x-sample": "2", "x-trailer": "1"}, b"", {"x-t": "3"}, chunks=[b"one ", b"two"]),
 )
+ANSWER = Response(200, {"x-sample": "3"}, chunks=[b"a", b"bc"], trailers={"x-t": "4"})
 SAMPLE_SECONDS = 5.0
 LARGE = 1 << 20
 """Bytes of a guest that takes Envoy seconds to start."""
@@ -117,6 +118,7 @@ class Recordings:
                 instance = self._start(replace(only, recorded=recording))
                 running.callback(instance.stop)
                 instance.reading.keep = "worker" if only.filters else "main"
+                instance.answer_upstream = lambda served: ANSWER
                 instances.append(instance)
             try:
                 plain, copy = [_sample(instance) for instance in instances]

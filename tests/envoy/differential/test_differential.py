@@ -56,7 +56,7 @@ def test_the_mock_does_what_envoy_does(toolkit: Toolkit) -> None:
 
 def test_planted_mistakes_are_caught(toolkit: Toolkit) -> None:
     """A generator that has grown weak fails here; ``python -m tests.envoy.differential.mutations`` plants all."""
-    lives = draw_lives(60, seed=1)
+    lives = draw_lives(150, seed=1)
     usual: dict[int, list[str]] = {}
     for name in QUICK:
         assert catch(toolkit, MUTATIONS[name], lives, usual) is not None, name
