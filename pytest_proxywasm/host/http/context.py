@@ -85,6 +85,7 @@ class Side:
             return HeadersVerdict.CONTINUE
         self.headers = headers
         context.end_of_stream = end_of_stream
+        context.resumed_to_the_end = False
         vm = context.vm
         verdict: HeadersVerdict = context.run(
             f"proxy_on_{self.direction}_headers",
@@ -100,6 +101,9 @@ class Side:
         )
         if verdict is HeadersVerdict.CONTINUE:
             self.headers = None
+            if context.resumed_to_the_end and self.direction == "response":
+                name = "proxy_on_response_headers"
+                raise context._crash(name, "resumed the response and then let it pass", "when it had ended already")
         return verdict
 
     def on_data(self, data: Buffer, end_of_stream: bool) -> DataVerdict:
@@ -171,6 +175,7 @@ class HttpContext(Context):
         self.logging = False
         self.failure_sent = False
         self.last_callback = ""
+        self.resumed_to_the_end = False
 
     def run(self, name: str, *args: int, convert: Any, go_on: Any, failed: Any) -> Any:
         """Call the guest and say what the chain does, also when the guest has failed or has no such callback."""
@@ -271,7 +276,9 @@ class HttpContext(Context):
         side = self.request if direction == "request" else self.response
 
         def resume() -> None:
+            ended = self.stream.ended
             self.stream.resume(self, side)
+            self.resumed_to_the_end = self.stream.ended and not ended
 
         self.vm.defer(resume)
 

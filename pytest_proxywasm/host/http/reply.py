@@ -29,7 +29,8 @@ def local_reply(
     """The header map and body Envoy makes of a local reply.
 
     The given headers come first, a ``:status`` among them is ignored; content-length is always Envoy's own; a gRPC
-    request gets a headers-only reply with the status in ``grpc-status`` (Envoy 1.40).
+    request gets a headers-only reply with the status in ``grpc-status``, and the body in ``grpc-message`` unless its
+    method is HEAD (Envoy 1.40).
     """
     status &= 0xFFFF
     reply = HeaderMap.response([(b":status", b"%d" % status)])
@@ -42,7 +43,7 @@ def local_reply(
         if not reply.get(b"grpc-status"):
             code = grpc_status if grpc_status is not None else http_to_grpc(status)
             reply.set(b"grpc-status", b"%d" % code)
-        if body:
+        if body and not head:
             reply.set(b"grpc-message", percent_encoded(body))
         reply.remove(b"content-length")
         return reply, b""

@@ -41,7 +41,9 @@ def test_answers_of_clusters_are_those_of_the_mock(in_both: Toolkit) -> None:
     assert (in_both.checks.agreed, in_both.checks.total) == (1, 1)
 
 
-@pytest.mark.parametrize("script", ["rqh trap", "rqh ret 1", "rqh cont 1"], ids=["trap", "stall", "crash"])
+@pytest.mark.parametrize(
+    "script", ["rqh trap", "rqh ret 1", "rqh cont 1", "rsh cont 1"], ids=["trap", "stall", "crash", "twice"]
+)
 def test_failures_agree(in_both: Toolkit, script: str) -> None:
     with in_both.host(probe(script)) as host, pytest.raises(pw.FilterError) as caught:
         host.get("/")
@@ -120,3 +122,46 @@ def test_filters_that_tick_are_counted(in_both: Toolkit) -> None:
     with in_both.host(probe("cfg tick 1000")) as host:
         host.get("/")
     assert dict(in_both.checks.unchecked) == {"the filter ticks, and time is real in Envoy": 1}
+
+
+def test_flags_of_failed_upstreams_agree(in_both: Toolkit) -> None:
+    with in_both.host(probe("log prop response.flags\nlog prop response.code_details")) as host:
+        for upstream in (pw.Reset(), pw.Reset(after_headers=True), pw.ConnectionRefused(), pw.Response(503)):
+            host.get("/", upstream=upstream)
+    assert (in_both.checks.agreed, in_both.checks.total) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("script", "request_", "reason"),
+    [
+        (
+            "rqh http auth 1000 '' :method GET :path /c :authority a",
+            {"method": "GET"},
+            "a callout is answered while the request or the upstream's answer is under way as well",
+        ),
+        (
+            CALL.format(2),
+            {"method": "POST", "body": b"x", "clusters": {"auth": pw.ConnectionRefused()}},
+            "a callout is refused before the request's body has arrived",
+        ),
+        (
+            "rst add 3 :odd 1",
+            {"method": "GET", "http_version": "2", "upstream": pw.Response(200, body=b"x", trailers={"x": "1"})},
+            "a filter has put a pseudo header into trailers, which HTTP/2 does not allow",
+        ),
+        (
+            "rsh cont 1",
+            {"method": "GET", "upstream": pw.Response(200, body=b"x")},
+            "the filter does what breaks the stream in Envoy in no defined way",
+        ),
+    ],
+)
+def test_what_chance_decides_is_not_compared(
+    in_both: Toolkit, script: str, request_: dict[str, Any], reason: str
+) -> None:
+    """It is counted, with the reason."""
+    clusters = request_.pop("clusters", {"auth": pw.Response(200)})
+    with in_both.host(probe(script), clusters=clusters, on_trap="continue") as host:
+        host.request(**request_)
+    assert in_both.checks.agreed == 0
+    assert dict(in_both.checks.unchecked) == {reason: 1}

@@ -1,0 +1,79 @@
+"""What the differential test has found wrong in the mock host, one case each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .build import GET, HEAD, POST, Case, case, script
+
+__all__ = ["cases"]
+
+LENGTHS = ("abc", "%207", "-1", "%2b5", "99999999999999999999", "''")
+
+
+def cases() -> Iterator[Case]:
+    """The cases."""
+    for number, length in enumerate(LENGTHS):
+        yield case(
+            f"diff-size-{number}",
+            "properties",
+            f"request.size with content-length {length}",
+            script(
+                "rqh",
+                "prop request.size",
+                f"rep 0 content-length {length}",
+                "prop request.size",
+                "rem 0 content-length",
+                "prop request.size",
+            ),
+            wire=POST,
+        )
+    yield case(
+        "diff-authority",
+        "headers",
+        ":authority in a response is written as host",
+        "rsh setpairs 2 :method GET :path /new :authority a :scheme http :status 200",
+        wire=GET,
+    )
+    yield case(
+        "diff-head-method",
+        "bodies",
+        "a response to HEAD whose method a filter has changed",
+        script("rqh", "rep 0 :method GET") + "\nrsb bget 1 0 100",
+        wire=HEAD,
+    )
+    yield case(
+        "diff-head-status",
+        "bodies",
+        "a refused response to HEAD whose method a filter has changed",
+        "rqh rep 0 :method GET\nrsh rem 2 :status",
+        wire=HEAD,
+    )
+    yield case(
+        "diff-head-local",
+        "replies",
+        "a reply to HEAD whose method a filter has changed",
+        "rqh rep 0 :method GET\nrqh local 403 denied body -1",
+        wire=HEAD,
+    )
+    yield case(
+        "diff-no-status",
+        "headers",
+        "a response without status",
+        "rsh rem 2 :status\nlog pairs 2\nlog prop response.code",
+        wire=GET,
+    )
+    yield case(
+        "diff-head-grpc",
+        "replies",
+        "a reply to a gRPC request whose method is HEAD",
+        "rqh local 403 denied body -1",
+        wire="HEAD /fixed HTTP/1.1\r\nHost: example.com\r\ncontent-type: application/grpc\r\n\r\n",
+    )
+    yield case(
+        "diff-resume-and-pass",
+        "failures",
+        "a response that ends with its headers is resumed in their callback, and passed",
+        "rsh cont 1",
+        wire="GET /status?c=204 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+    )
