@@ -178,7 +178,7 @@ ROWS: tuple[Row, ...] = (
         "option",
         "workers",
         "UsageError: Envoy hands connections to its workers as it likes",
-        "not compared: several workers",
+        "shadowed while one of them is used, else not compared",
     ),
     Row("option", "envoy_headers", "UsageError: Envoy always adds its headers", "not compared: envoy_headers=False"),
     Row("option", "seed", "UsageError: Envoy's randomness has no seed"),

@@ -124,7 +124,7 @@ class Request(_Message):
     Args:
         headers: headers without pseudo headers; those given there win over ``method``, ``path``, ``authority`` and
             ``scheme``.
-        chunks: the body in pieces instead of ``body``: one body callback each.
+        chunks: the body in pieces instead of ``body``: one body callback each; an empty piece is one over HTTP/2 only.
     """
 
     method: str

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def request_steps(core: HttpStreamCore, request: Request) -> list[Callable[[], None]]:
     """What the client sends, one event each: the headers, a body callback a chunk, the end or the trailers.
 
-    Over HTTP/1.1 the end of a body is its own empty piece.
+    Over HTTP/1.1 the end of a body is its own empty piece, and there are no others: an empty chunk is what ends a body.
     """
     http2 = core.http_version == "2"
     chunks = request.chunks if request.chunks is not None else ((request.body,) if request.body else ())
@@ -43,6 +43,8 @@ def request_steps(core: HttpStreamCore, request: Request) -> list[Callable[[], N
         headers = Headers.from_raw([*headers.raw, (b"content-length", b"%d" % len(request.body))])
     entries = request_map(headers, request, core.http_version)
     steps: list[Callable[[], None]] = [partial(core.request_headers, entries, not has_body and not has_trailers)]
+    if not http2:
+        chunks = tuple(filter(None, chunks))
     for number, chunk in enumerate(chunks):
         steps.append(partial(core.request_body, chunk, http2 and not has_trailers and number == len(chunks) - 1))
     if has_trailers:
@@ -61,7 +63,7 @@ def feed_request(core: HttpStreamCore, request: Request, stop_after: int | None 
 
 
 def response_steps(core: HttpStreamCore, response: Response) -> list[Callable[[], None]]:
-    """What an HTTP/1.1 upstream sends, one event each: the end of a body is its own empty piece."""
+    """What an HTTP/1.1 upstream sends, one event each: the end of a body is its own empty piece, no other is empty."""
     method = core.upstream_headers.get(b":method") if core.upstream_headers is not None else None
     bodiless = method == b"HEAD" or response.status in (204, 304) or 100 <= response.status < 200
     entries = response_entries(response)
@@ -81,7 +83,7 @@ def response_steps(core: HttpStreamCore, response: Response) -> list[Callable[[]
     if not has_body:
         return steps
     chunks = response.chunks if response.chunks is not None else ((response.body,) if response.body else ())
-    steps += [partial(core.response_body, chunk, False) for chunk in chunks]
+    steps += [partial(core.response_body, chunk, False) for chunk in chunks if chunk]
     if has_trailers:
         steps.append(partial(core.response_trailers, HeaderMap.trailers(response.trailers.raw)))
     else:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..engine import Engine
     from ..envoy.pool import Pool
     from ..filters import Filter
+    from ..mock.plugins import Worker
     from ..model import GuestLog
 
 __all__ = ["ShadowedHost", "open_shadowed"]
@@ -249,6 +250,11 @@ class ShadowedHost(MockHost):
             super().close()
         finally:
             self._shadow.close()
+
+    def _choose_worker(self, worker: int | None) -> Worker:
+        chosen = super()._choose_worker(worker)
+        self._shadow.uses(self._workers.index(chosen))
+        return chosen
 
     def _abandon(self) -> None:
         super()._abandon()

@@ -25,7 +25,6 @@ HEAD_BODY = "the body of a HEAD request does not get to an HTTP/1.1 upstream"
 LENGTH = "a content-length does not fit the body that a filter has changed"
 HTTP2 = "what it sends cannot be sent over HTTP/2 as it is"
 HTTP2_TRAILERS = "a filter has put a pseudo header into trailers, which HTTP/2 does not allow"
-EMPTY_CHUNK = "an empty chunk cannot be sent over HTTP/1.1"
 _METHODS = frozenset(
     b"""
     ACL BIND CHECKOUT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY OPTIONS
@@ -67,8 +66,6 @@ def problem_with_request(request: Request, http_version: str) -> str:
         return reason
     if method == b"HEAD" and (request.body or request.chunks is not None or len(request.trailers)):
         return HEAD_BODY
-    if http_version != "2" and b"" in (request.chunks or ()):
-        return EMPTY_CHUNK
     chunks = request.chunks if request.chunks is not None else (request.body,)
     if http_version == "2" and any(len(one) > LARGEST_FRAME for one in chunks):
         return FRAMES
@@ -85,8 +82,8 @@ def problem_with_answer(answer: Any, request: Request) -> str:
         answer = answer.answer
     if not isinstance(answer, Response):
         return ""
-    if not 200 <= answer.status <= 999 or b"" in (answer.chunks or ()):
-        return UPSTREAM if b"" not in (answer.chunks or ()) else EMPTY_CHUNK
+    if not 200 <= answer.status <= 999:
+        return UPSTREAM
     entries = [pair for pair in response_entries(answer) if pair[0] != b":status"]
     framed = [pair for pair in entries if pair == (b"transfer-encoding", b"chunked")]
     pairs = [pair for pair in entries if pair not in framed]

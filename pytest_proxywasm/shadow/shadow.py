@@ -67,8 +67,7 @@ class Shadow:
         self._mock_start: dict[str, Metric] = {}
         self._envoy_start: dict[str, Metric] = {}
         self.node = {**NODE, **(options.get("node") or {})}
-        if options.get("workers", 1) != 1:
-            self.taint("there are several workers")
+        self._worker: int | None = None
         if not options.get("envoy_headers", True):
             self.taint("envoy_headers=False")
         if not options.get("trace", True):
@@ -89,6 +88,12 @@ class Shadow:
         """An exchange that is not run in Envoy."""
         self.taint(reason)
         self._checks.skip(self._reason)
+
+    def uses(self, worker: int) -> None:
+        """An exchange or connection on a worker; Envoy's one worker stands for the first that is used."""
+        if self._worker not in (None, worker):
+            self.taint("several workers are used")
+        self._worker = worker
 
     # The start.
 

@@ -84,20 +84,25 @@ def act(host: MockHost, steps: list[Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def resets(toolkit: Toolkit) -> Callable[..., Any]:
-    """Opens hosts that begin with a captured state: mock hosts, whatever the run's are."""
-    toolkit = toolkit if toolkit.backend == "mock" else Toolkit(toolkit.root, engine=toolkit.engine_choice)
+def mocks(toolkit: Toolkit) -> Toolkit:
+    """Opens mock hosts, whatever the run's hosts are: these tests hold two of them against each other."""
+    return toolkit if toolkit.backend == "mock" else Toolkit(toolkit.root, engine=toolkit.engine_choice)
+
+
+@pytest.fixture(scope="module")
+def resets(mocks: Toolkit) -> Callable[..., Any]:
+    """Opens hosts that begin with a captured state."""
 
     def open_host(one: Filter, **options: Any) -> MockHost:
         for _ in range(2):
-            toolkit.host(one, **options).close()
-        host = toolkit.host(one, **options)
-        (starts,) = toolkit._starts
+            mocks.host(one, **options).close()
+        host = mocks.host(one, **options)
+        (starts,) = mocks._starts
         newest = next(reversed(starts._known.values()))
         assert newest.captured is not None
         if not newest.worth_it:
             host.close()
-            host = MockHost([one], engine=toolkit.engine, started=newest.captured, **options)
+            host = MockHost([one], engine=mocks.engine, started=newest.captured, **options)
         return host
 
     return open_host
@@ -105,7 +110,7 @@ def resets(toolkit: Toolkit) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda lines: lines[0])
 def test_a_reset_host_is_as_a_fresh_one(
-    gallery: Filter, toolkit: Toolkit, resets: Callable[..., MockHost], configuration: tuple[str, ...]
+    gallery: Filter, mocks: Toolkit, resets: Callable[..., MockHost], configuration: tuple[str, ...]
 ) -> None:
     """After the start, and after each of any steps; also when hosts before it trapped or grew their memory."""
     one = gallery.replace(configuration="\n".join(configuration))
@@ -114,7 +119,7 @@ def test_a_reset_host_is_as_a_fresh_one(
     @given(steps=st.lists(STEPS, max_size=5), seed=st.sampled_from([0, 7]), trace=st.booleans())
     def compare(steps: list[Any], seed: int, trace: bool) -> None:
         options: dict[str, Any] = {"seed": seed, "trace": trace, "on_trap": "continue", "clusters": CLUSTERS}
-        fresh = MockHost([one], engine=toolkit.engine, **options)
+        fresh = MockHost([one], engine=mocks.engine, **options)
         reset = resets(one, **options)
         try:
             assert seen(reset) == seen(fresh)
@@ -131,14 +136,14 @@ def test_a_reset_host_is_as_a_fresh_one(
     compare()
 
 
-def test_a_checkpoint_is_as_the_state_it_was_taken_in(gallery: Filter, toolkit: Toolkit) -> None:
+def test_a_checkpoint_is_as_the_state_it_was_taken_in(gallery: Filter, mocks: Toolkit) -> None:
     """Any steps, a checkpoint, any other steps, back, and the same steps again."""
 
     @settings(max_examples=5, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(before=st.lists(STEPS, max_size=2), after=st.lists(STEPS, max_size=3), other=st.lists(STEPS, max_size=3))
     def compare(before: list[Any], after: list[Any], other: list[Any]) -> None:
         one = gallery.replace(configuration="filter=panic")
-        with MockHost([one], engine=toolkit.engine, on_trap="continue") as host:
+        with MockHost([one], engine=mocks.engine, on_trap="continue") as host:
             act(host, before)
             checkpoint, then = host.checkpoint(), (seen(host), inside(host))
             first = act(host, after)
@@ -154,15 +159,15 @@ def test_a_checkpoint_is_as_the_state_it_was_taken_in(gallery: Filter, toolkit: 
 
 
 def test_chains_workers_services_and_starts_like_envoys(
-    gallery: Filter, toolkit: Toolkit, resets: Callable[..., MockHost]
+    gallery: Filter, mocks: Toolkit, resets: Callable[..., MockHost]
 ) -> None:
     """Several VMs and root contexts, their ids, ticks and queues."""
     first = gallery.replace(configuration="filter=metrics", name="first", vm_id="a")
     second = gallery.replace(configuration="filter=queue-receiver\nqueue=jobs", name="second", vm_id="b")
     options: dict[str, Any] = {"workers": 2, "starts": "envoy"}
     for _ in range(4):
-        reset = toolkit.host(first, second, **options)
-        fresh = MockHost([first, second], engine=toolkit.engine, **options)
+        reset = mocks.host(first, second, **options)
+        fresh = MockHost([first, second], engine=mocks.engine, **options)
         steps = [("request", "GET", "/", [], []), ("advance", 2), ("request", "POST", "/x", [], [b"a"])]
         assert (seen(reset), inside(reset)) == (seen(fresh), inside(fresh))
         assert act(reset, steps) == act(fresh, steps)
@@ -172,14 +177,14 @@ def test_chains_workers_services_and_starts_like_envoys(
 
 
 def test_log_records_of_the_start_come_again(
-    gallery: Filter, resets: Callable[..., MockHost], caplog: pytest.LogCaptureFixture, toolkit: Toolkit
+    gallery: Filter, resets: Callable[..., MockHost], caplog: pytest.LogCaptureFixture, mocks: Toolkit
 ) -> None:
     one = gallery.replace(configuration="filter=headers")
     caplog.set_level(1, "proxywasm.guest")
     records = []
     for _ in range(6):
         caplog.clear()
-        toolkit.host(one).close()
+        mocks.host(one).close()
         records.append([(r.levelno, r.getMessage(), r.pathname) for r in caplog.records])
     assert all(each == records[0] for each in records)
     assert logging.getLogger("proxywasm.guest").level == 1
@@ -202,11 +207,11 @@ def seen_after_close(host: MockHost) -> tuple[int, int]:
     return len(host.trace), len(host.logs)
 
 
-def test_what_a_start_depends_on_tells_starts_apart(gallery: Filter, toolkit: Toolkit) -> None:
+def test_what_a_start_depends_on_tells_starts_apart(gallery: Filter, mocks: Toolkit) -> None:
     """Configuration, seed, node, limits; not the upstream, which is each host's own."""
     one = gallery.replace(configuration="filter=headers")
     for status in (200, 201, 202, 203):
-        with toolkit.host(one, upstream=Response(status), clusters={"c": Response(status)}) as host:
+        with mocks.host(one, upstream=Response(status), clusters={"c": Response(status)}) as host:
             assert host.get("/").response.status == status
             assert host._proxy.clusters["c"].handler.status == status
     from pytest_proxywasm.mock.starts import _key

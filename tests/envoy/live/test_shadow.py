@@ -165,3 +165,21 @@ def test_what_chance_decides_is_not_compared(
         host.request(**request_)
     assert in_both.checks.agreed == 0
     assert dict(in_both.checks.unchecked) == {reason: 1}
+
+
+def test_empty_chunks_agree(in_both: Toolkit) -> None:
+    """HTTP/1.1 has none; over HTTP/2 each is a frame."""
+    upstream = pw.Response(200, chunks=[b"", b"a", b""])
+    with in_both.host(probe("rqb bget 0 0 9\nrsb bget 1 0 9"), upstream=upstream) as host:
+        for version in ("1.1", "2"):
+            for chunks in ([b"a", b"", b"b"], [b""], []):
+                host.post("/", chunks=chunks, http_version=version)
+    assert (in_both.checks.agreed, in_both.checks.total) == (6, 6)
+
+
+def test_one_of_several_workers_is_compared(in_both: Toolkit) -> None:
+    with in_both.host(probe(""), workers=3) as host:
+        for worker in (1, 1, 2):
+            host.get("/", worker=worker)
+    assert in_both.checks.agreed == 2
+    assert dict(in_both.checks.unchecked) == {"several workers are used": 1}

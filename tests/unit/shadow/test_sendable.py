@@ -8,7 +8,6 @@ import pytest
 
 import pytest_proxywasm as pw
 from pytest_proxywasm.shadow.sendable import (
-    EMPTY_CHUNK,
     FRAMES,
     HTTP1,
     REFUSED_BODY,
@@ -51,12 +50,6 @@ def test_others_are_not(request_: pw.Request) -> None:
     assert problem_with_request(request_, "1.1") == HTTP1
 
 
-def test_an_empty_chunk_is_the_end_of_a_body_on_the_wire() -> None:
-    request = pw.Request("POST", chunks=[b"a", b""])
-    assert problem_with_request(request, "1.1") == EMPTY_CHUNK
-    assert problem_with_request(request, "2") == ""
-
-
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
@@ -66,7 +59,6 @@ def test_an_empty_chunk_is_the_end_of_a_body_on_the_wire() -> None:
         (pw.Response(200, {"content-length": "7"}, b"a"), UPSTREAM),
         (pw.Response(100), UPSTREAM),
         (pw.Response(200, {"x": "\0"}), UPSTREAM),
-        (pw.Response(chunks=[b""]), EMPTY_CHUNK),
         (pw.Reset(), ""),
         (pw.ConnectionRefused(), ""),
         (pw.After(1, pw.ConnectionRefused()), "a connection that is refused after a while"),
