@@ -114,6 +114,7 @@ class _Thread:
     """What runs on one of Envoy's threads."""
 
     stack: list[Callback] = field(default_factory=list)
+    effective: int | None = None
     levels: list[_Level] = field(default_factory=lambda: [_Level()])
     allocating: int = 0
 
@@ -249,6 +250,7 @@ class Reading:
         event = Callback(name, args, context_id, label, -1 if thread_id == self.main else 0)
         self.trace.add(event)
         thread.stack.append(event)
+        thread.effective = None
 
     def _leave(self, name: str, result: str, thread: _Thread) -> None:
         self._guest_logs(thread, thread.levels[-1])
@@ -261,6 +263,7 @@ class Reading:
             event = thread.stack.pop()
             if event.name == name:
                 event.finished = True
+                thread.effective = None
                 number = _number(result)
                 spec = CALLBACKS.get(name)
                 if spec is not None and number is not None and spec.result:
@@ -314,6 +317,8 @@ class Reading:
         if call is None:
             return
         call.status = status_of(call, number)
+        if call.name == "proxy_set_effective_context" and number == 0:
+            thread.effective = self._context(call.args["context_id"])
         if self.recorded and number == 0:
             level.written = _to_come(call, level.words)
         if not level.written:
@@ -377,7 +382,8 @@ class Reading:
         event = thread.stack[-1] if thread.stack else None
         label = self.names[0] if len(self.names) == 1 else _label(record.raw, self.names)
         level = _LEVELS.get(record.level, LogLevel.INFO)
-        log = GuestLog(level, self.varying.data(message), event.context_id if event else 0, label)
+        context = thread.effective if thread.effective is not None else event.context_id if event else 0
+        log = GuestLog(level, self.varying.data(message), context, label)
         self.logs.append(log)
         if self.on_log is not None:
             self.on_log(log)

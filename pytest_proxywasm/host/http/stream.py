@@ -74,6 +74,7 @@ class HttpStreamCore:
         self.ended_ns: int | None = None
         self.request_size = 0
         self.is_head = False
+        self.is_grpc = False
         self.response_size = 0
         self.routes = routes or Routes()
         self.route: Route | None = None
@@ -134,6 +135,7 @@ class HttpStreamCore:
         self.is_head = headers.get(b":method") == b"HEAD"
         if self.proxy.envoy_headers:
             prepare_request_headers(headers, self.proxy, http1=self.http_version != "2")
+        self.is_grpc = is_grpc(headers)  # whatever filters make of the content type later (Envoy 1.40)
         self.route = self.routes.select(headers) if self.proxy.envoy_headers else self.routes.any()
         self.exchange.request_before = Headers.from_raw(headers.entries)
         self.request.headers(headers, end_of_stream)
@@ -331,7 +333,7 @@ class HttpStreamCore:
             body,
             headers,
             grpc_status=grpc_status,
-            grpc=is_grpc(self.request.headers_map),
+            grpc=self.is_grpc,
             head=self.is_head,
         )
         if during == "request":

@@ -77,3 +77,17 @@ def cases() -> Iterator[Case]:
         "rsh cont 1",
         wire="GET /status?c=204 HTTP/1.1\r\nHost: example.com\r\n\r\n",
     )
+    yield case(
+        "diff-grpc-forgotten",
+        "replies",
+        "a reply to a gRPC request whose content-type a filter has removed",
+        "rqh#1 rem 0 content-type\nrqh local 403 denied body -1",
+        wire="POST /fixed HTTP/1.1\r\nHost: example.com\r\ncontent-type: application/grpc\r\n\r\n",
+    )
+    yield case(
+        "diff-grpc-made",
+        "replies",
+        "a reply to a request that a filter has made gRPC",
+        "rqh rep 0 content-type application/grpc\nrqh local 403 denied body -1",
+        wire=GET,
+    )
