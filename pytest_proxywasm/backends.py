@@ -49,7 +49,7 @@ _HIDDEN = "UsageError: Envoy shows it to filters only, not from outside"
 
 ROWS: tuple[Row, ...] = (
     *(Row("Host", name, both=SHADOWED) for name in ("request", "get", "post", "put", "patch", "delete", "head")),
-    Row("Host", "stream", _BY_HAND, "not compared: streams driven by hand"),
+    Row("Host", "stream", _BY_HAND, "shadowed when it has ended, if real peers can do the same"),
     Row("Host", "connect", both=SHADOWED),
     Row("Host", "sibling", "UsageError: it is for pw.check, which compares hosts of the mock"),
     Row("Host", "run", "UsageError: plans interleave streams and move the clock", "not compared: plans"),
@@ -107,21 +107,26 @@ ROWS: tuple[Row, ...] = (
     Row("Host", "closed"),
     Row("Host", "close", "approximated: the done and delete callbacks of root contexts are not waited for"),
     *(
-        Row("HttpStream", name, _BY_HAND, "not compared: streams driven by hand")
+        Row("HttpStream", name, _BY_HAND, "shadowed when the stream has ended, see `Host.stream`")
         for name in (
             "exchange",
             "paused",
             "finished",
             "upstream_complete",
             "request_headers",
+            "reset",
+            "close",
+        )
+    ),
+    *(
+        Row("HttpStream", name, _BY_HAND, "not compared: no real peer does this step by step")
+        for name in (
             "request_body",
             "request_trailers",
             "response_headers",
             "response_body",
             "response_trailers",
-            "reset",
             "refuse",
-            "close",
         )
     ),
     *(

@@ -139,7 +139,7 @@ class EnvoyHost:
         one_of("http_version", http_version, ("1.1", "2"))
         instance = self._instance
         instance.read()
-        start = self._mark()
+        start = self.mark()
         refusing = isinstance(upstream, ConnectionRefused)
         varying = instance.reading.varying
         instance.answer_upstream = lambda served: (
@@ -177,7 +177,7 @@ class EnvoyHost:
             if client is not None:
                 client.close()
             try:
-                self._finish(start, refusing, sent)
+                self.finish(start, int(sent), refusing=refusing)
             except EnvoyFailure as error:
                 self._died(error)
             self._seconds = time.monotonic() - began
@@ -189,7 +189,8 @@ class EnvoyHost:
             raise self._stalled(exchange)
         return exchange
 
-    def _mark(self) -> dict[str, int]:
+    def mark(self) -> dict[str, int]:
+        """How far everything has come."""
         instance = self._instance
         reading = instance.reading
         return {
@@ -200,11 +201,11 @@ class EnvoyHost:
             "streams": len(instance.ended_streams()),
         }
 
-    def _finish(self, start: Mapping[str, int], refusing: bool, sent: bool) -> None:
-        """Wait until the stream has ended, and close the connections to the upstream: each exchange gets a new one."""
+    def finish(self, start: Mapping[str, int], streams: int, *, refusing: bool = False) -> None:
+        """Wait until so many streams have ended, and close the connections to the upstream: others get new ones."""
         instance = self._instance
         deadline = time.monotonic() + END_SECONDS
-        while sent and len(instance.ended_streams()) <= start["streams"]:
+        while len(instance.ended_streams()) < start["streams"] + streams:
             if time.monotonic() > deadline or instance.process.ended:
                 break
             time.sleep(0.002)
@@ -215,6 +216,10 @@ class EnvoyHost:
             instance.upstream.drop()
         instance.keeper.pass_through()
         instance.read()
+
+    def patience(self) -> Callable[[], bool]:
+        """Says whether a client should wait on for a response."""
+        return Patience(self._instance, 60).wait_on
 
     def get(self, path: str = "/", **options: Any) -> Exchange:
         """A GET request; see `request`."""

@@ -50,6 +50,7 @@ class Instance:
         served: the requests that reached a server, in order.
         errors: what went wrong in servers, such as an assertion of a test's callable.
         answer_upstream: says what answers a request that reaches the upstream.
+        answer_call: says what answers the filters' calls, instead of the clusters' handlers.
         at_start: the metrics when the filters had started.
         before: the metrics when it was taken for another test; none for a fresh one.
         reading: what Envoy's log says so far.
@@ -62,6 +63,7 @@ class Instance:
         self.errors: list[BaseException] = []
         self.answer_upstream: Callable[[Served], Any] = lambda served: None
         self.reading = Reading(names=[one.name for one in setup.guests], recorded=setup.recorded)
+        self.answer_call: Callable[[Served], Any] | None = None
         self.handlers: dict[str, Cluster] = {}
         self.streams: list[dict[str, str]] = []
         self.at_start: dict[str, Metric] = {}
@@ -206,6 +208,8 @@ class Instance:
             if isinstance(answer, After):
                 self.reading.varying.service_ms = int(answer.seconds * 1000)
             return answer
+        if self.answer_call is not None:
+            return self.answer_call(served)
         self._sent.wait(HELD_SECONDS)
         handler = self.handlers[served.cluster]
         callout = self.callout(served)

@@ -88,6 +88,7 @@ class Varying:
     """What one Envoy's values become: those the mock would have in their place.
 
     Attributes:
+        count: how many requests and connections there have been.
         service_ms: how long the upstream of this request was told to take.
     """
 
@@ -97,7 +98,7 @@ class Varying:
         self._ports = dict(self._fixed)
         self._ids: dict[bytes, bytes] = {}
         self._given = b""
-        self._count = 0
+        self.count = 0
         self.service_ms = 0
 
     # What is learnt.
@@ -106,7 +107,7 @@ class Varying:
         """Another test has the Envoy now."""
         self._ports = dict(self._fixed)
         self._ids.clear()
-        self._count = 0
+        self.count = 0
 
     def begin(self, client: int, given: bytes = b"") -> None:
         """A request or connection begins.
@@ -115,20 +116,20 @@ class Varying:
             client: the client's port.
             given: the request id that the client sends.
         """
-        self._count += 1
-        self._ports[client] = _SOURCE + self._count
+        self.count += 1
+        self._ports[client] = _SOURCE + self.count
         self._given = given
         self.service_ms = 0
 
     def upstream_connection(self, port: int) -> None:
         """Envoy has connected to the upstream from this port."""
-        self._ports[port] = _LOCAL + self._count
+        self._ports[port] = _LOCAL + self.count
 
     def request(self, headers: Headers) -> None:
         """A request map, as it comes to the first filter."""
         for name, value in headers.raw:
             if name == b"x-request-id" and value != self._given and _UUID.fullmatch(value):
-                self._ids[value] = b"00000000-0000-4000-8000-%012d" % self._count
+                self._ids[value] = b"00000000-0000-4000-8000-%012d" % self.count
 
     # What becomes of it.
 
@@ -216,7 +217,7 @@ _PROPERTIES: dict[tuple[str, ...], Callable[[Varying, int], Any]] = {
     ("request", "time"): Varying.number,
     ("request", "duration"): lambda varying, value: varying.service_ms * 10**6,
     ("response", "backend_latency"): lambda varying, value: varying.service_ms * 10**6,
-    ("connection", "id"): lambda varying, value: varying._count,
-    ("connection_id",): lambda varying, value: varying._count,
+    ("connection", "id"): lambda varying, value: varying.count,
+    ("connection_id",): lambda varying, value: varying.count,
 }
 """Numbers that differ, by path; durations are in nanoseconds."""

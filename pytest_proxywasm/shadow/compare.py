@@ -13,7 +13,7 @@ from ..model import Callout, ConnectionRefused, Exchange, GuestLog, Metric, NoHo
 from ..trace import Trace
 from .traces import trace_lines
 
-__all__ = ["compare_connections", "compare_exchanges", "compare_metrics"]
+__all__ = ["compare_connections", "compare_exchanges", "compare_metrics", "compare_scenes"]
 
 Pair = tuple[bytes, bytes]
 NOT_SENT = (b":scheme",)
@@ -64,6 +64,38 @@ def compare_exchanges(
 
 def _without(logs: Iterable[GuestLog], contexts: set[int]) -> list[GuestLog]:
     return [log for log in logs if log.context_id not in contexts]
+
+
+def compare_scenes(
+    exchanges: Sequence[Exchange],
+    responses: Sequence[Response | None],
+    requests: Sequence[Request],
+    callouts: tuple[Sequence[Callout], Sequence[Callout]],
+    logs: tuple[Sequence[GuestLog], Sequence[GuestLog]],
+    traces: tuple[Trace, Trace],
+) -> list[str]:
+    """What differs between streams in the mock and the same, at the same time, in Envoy.
+
+    Args:
+        exchanges: the mock's, one a stream.
+        responses: what Envoy's clients got, one a stream.
+        requests: what got to Envoy's upstream, in any order.
+        callouts, logs, traces: of the mock, and of Envoy.
+    """
+    found: list[str] = []
+    for number, (exchange, response) in enumerate(zip(exchanges, responses), 1):
+        found += _message(f"response of stream {number}", exchange.response, response)
+    there = sorted(requests, key=lambda request: request.headers.get("x-request-id", ""))
+    ours = [one.upstream_request for one in exchanges if one.upstream_request is not None]
+    found += _value("requests that reached the upstream", len(ours), len(there))
+    for mine, other in zip(ours, there):
+        found += _message("upstream_request", mine, other)
+    found += _callouts(*callouts)
+    # Upstreams answer when the test says, so x-envoy-upstream-service-time has any number of digits.
+    found += _logs(*logs, slow=True)
+    lines = trace_lines(*traces, slow=True)
+    found += _lines("hostcalls", *([_SIZE.sub("", line) for line in one] for one in lines))
+    return found
 
 
 def compare_connections(mock: Any, envoy: Any) -> list[str]:

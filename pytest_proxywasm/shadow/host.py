@@ -22,7 +22,9 @@ from ..mock.stream import HttpStream
 from ..mock.tcp import TcpStream
 from ..mock.views import PropertiesView, QueuesView, SharedDataView, VmView
 from ..model import Exchange, LogLevel, Request, Upstream
+from .scene import BY_HAND, Part, Scene
 from .shadow import Shadow
+from .stream import ShadowedStream
 from .tcp import ShadowedTcpStream
 
 if TYPE_CHECKING:
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ShadowedHost", "open_shadowed"]
 
-BY_HAND = "streams are driven by hand"
 LONGEST_WAIT_NS = 1_500_000_000
 """How much virtual time an exchange may take and still be run in real time."""
 
@@ -69,12 +70,16 @@ class ShadowedHost(MockHost):
     def __init__(self, filters: Sequence[Filter], *, shadow: Shadow, **options: Any) -> None:
         self._shadow = shadow
         self._shadowed: list[ShadowedTcpStream] = []
+        self._scene: Scene | None = None
         super().__init__(filters, **{**options, "node": shadow.node})
         clock = self._proxy.clock
         after_advance = clock.after_advance
 
+        then = clock.now_ns
+
         def advanced() -> None:
-            shadow.taint("the virtual clock was moved")
+            if clock.now_ns != then:
+                shadow.taint("the virtual clock was moved")
             if after_advance is not None:
                 after_advance()
 
@@ -104,6 +109,7 @@ class ShadowedHost(MockHost):
             EnvoyDiffersError: Envoy does something else.
         """
         shadow = self._shadow
+        self._end_scene(BY_HAND)
         if properties:
             shadow.taint("properties are set by the test")
         answers: list[Any] = []
@@ -172,9 +178,48 @@ class ShadowedHost(MockHost):
     def stream(
         self, *, http_version: str = "1.1", worker: int | None = None, upstream: Upstream | None = None
     ) -> HttpStream:
-        """A stream to drive step by step, in the mock only."""
-        self._shadow.skip(BY_HAND)
-        return super().stream(http_version=http_version, worker=worker, upstream=upstream)
+        """A stream to drive step by step; it is played in Envoy when it and those beside it have ended."""
+        self._check_usable()
+        check_protocol(self.protocol, "http")
+        if self._scene is None:
+            self._scene = Scene(self)
+        if http_version != "1.1":
+            self._scene.reason = BY_HAND
+        part = Part(self._open(http_version, worker))
+
+        def answer(request: Request) -> Any:
+            part.answer = upstream(request) if callable(upstream) else upstream
+            return part.answer
+
+        self._scene.parts.append(part)
+        return ShadowedStream(self, part, answer if upstream is not None else None)
+
+    def _note(self, kind: str = "", part: Part | None = None) -> None:
+        """Something has happened to a stream that the test drives."""
+        scene = self._scene
+        if scene is None:
+            return
+        scene.note(kind, part)
+        if scene.over:
+            self._end_scene()
+
+    def _end_scene(self, reason: str = "") -> None:
+        scene, self._scene = self._scene, None
+        if scene is None:
+            return
+        scene.reason = scene.reason or reason
+        found = self._shadow.play(scene)
+        if found:
+            raise self._differs(scene.parts[0].core.exchange, found)
+
+    def _tell_test(self) -> None:
+        try:
+            super()._tell_test()
+        except FilterError:
+            if self._scene is not None:
+                self._scene.reason = BY_HAND
+            raise
+        self._note()
 
     def connect(self, *, worker: int | None = None) -> TcpStream:
         """A connection, in both."""
@@ -243,6 +288,7 @@ class ShadowedHost(MockHost):
 
     def close(self) -> None:
         """Close the mock and end the Envoy."""
+        self._end_scene(BY_HAND)
         for stream in self._shadowed:
             stream.finish_comparing()
         self._shadowed.clear()

@@ -25,6 +25,7 @@ from ..errors import (
 from ..model import Callout, ConnectionRefused, Exchange, Metric, NoHosts, Reset, Timeout
 from .compare import compare_exchanges, compare_metrics
 from .races import answers_race, calls_in_response, several_wait
+from .scene import Scene
 from .sendable import problem_with_answer, problem_with_request, problem_with_result
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = ["Shadow"]
 IN_BOTH = ("protocol", "services", "clusters", "node", "routes", "buffer_limit")
 """Options that Envoy gets as well."""
 START_EFFECTS = ("proxy_http_call", "proxy_grpc_call", "proxy_grpc_stream")
+UNDER_WAY = "a callout is still under way when the exchange ends"
 MERGE_SECONDS = 5.0
 TWO_DIGITS = 0.009
 """Seconds from which on x-envoy-upstream-service-time, in milliseconds, may have two digits; the mock's has one."""
@@ -192,6 +194,34 @@ class Shadow:
         lines.append("The test saw the mock's result. What Envoy does counts.")
         return EnvoyDiffersError("\n".join(lines))
 
+    # Streams by hand.
+
+    def play(self, scene: Scene) -> list[str]:
+        """Do in Envoy what the test has done by hand; what differs, in words."""
+        mock = scene.mock
+        if _ticks(mock):
+            self.taint(TICKS)
+        if scene.reason:
+            self.taint(scene.reason)
+        if self._reason:
+            for _ in scene.parts:
+                self._checks.skip(self._reason)
+            return []
+        for call in scene.calls:
+            self._learn_protocol(call)
+        host = self._open()
+        found = scene.play(host)
+        self._callouts_seen = len(mock.callouts)
+        found += self._compare_metrics(mock, host)
+        if found:
+            self._checks.differed += len(scene.parts)
+            self.taint("streams before it were not the same")
+        else:
+            self._checks.agreed += len(scene.parts)
+        if any(call.outcome is None for call in scene.calls):
+            self.taint(UNDER_WAY)
+        return found
+
     # An exchange.
 
     def check(
@@ -318,7 +348,7 @@ class Shadow:
             ):
                 self.taint("a callout is refused by a cluster that accepts others")
             elif answer is None and handler is not None and not isinstance(handler, Timeout):
-                self.taint("a callout is still under way when the exchange ends")
+                self.taint(UNDER_WAY)
         if error is not None and any(one.failure_policy == "fail_reload" for one in self._filters):
             self.taint("the VM is replaced after a while, in real time in Envoy")
 

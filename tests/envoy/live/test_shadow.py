@@ -183,3 +183,65 @@ def test_one_of_several_workers_is_compared(in_both: Toolkit) -> None:
             host.get("/", worker=worker)
     assert in_both.checks.agreed == 2
     assert dict(in_both.checks.unchecked) == {"several workers are used": 1}
+
+
+def test_streams_by_hand_are_played_in_envoy(in_both: Toolkit) -> None:
+    """Several at a time, their callouts answered in an order of the test's own, as gRPC calls and upstreams are."""
+    script = "\n".join(
+        ["rqh http auth 1000 '' :method GET :path /c :authority a", "rqh ret 1", "rsh pairs 2"]
+        + [f"http#{number} effctx {context}\nhttp#{number} cont 0" for number, context in ((1, 3), (2, 4), (3, 2))]
+    )
+    with in_both.host(probe(script), clusters={"auth": None}) as host:
+        streams = [host.stream(upstream=pw.Response(200, {"x": "1"}, body=b"abc")) for _ in range(3)]
+        for number, stream in enumerate(streams):
+            stream.request_headers({":path": f"/{number}"}, end_of_stream=True)
+        first, second, third = host.pending_callouts
+        for call in (second, third, first):
+            call.respond(pw.Response(200))
+        host.clock.advance(0)
+        assert all(stream.exchange.response is not None for stream in streams)
+        assert in_both.checks.agreed == 3
+    assert in_both.checks.differed == 0
+
+
+def test_a_client_that_leaves_is_played_as_well(in_both: Toolkit) -> None:
+    with in_both.host(probe(CALL.format(2)), clusters={"auth": None}) as host:
+        stream = host.stream()
+        stream.request_headers(end_of_stream=True)
+        stream.reset()
+        assert in_both.checks.agreed == 1
+        host.pending_callouts[0].respond(pw.Response(200))
+        host.cluster("auth", pw.Response(200))
+        with pytest.raises(pw.StreamStalled):
+            host.get("/")
+    assert dict(in_both.checks.unchecked) == {"a callout is still under way when the exchange ends": 1}
+
+
+@pytest.mark.parametrize("how", ["half", "response", "open", "http2"])
+def test_streams_that_no_real_peers_make_are_not_compared(in_both: Toolkit, how: str) -> None:
+    with in_both.host(probe("")) as host:
+        stream = host.stream(http_version="2" if how == "http2" else "1.1")
+        stream.request_headers({":method": "POST"}, end_of_stream=how != "half")
+        if how == "half":
+            stream.request_body(b"x", end_of_stream=True)
+        if how != "open":
+            stream.response_headers(end_of_stream=True)
+    assert in_both.checks.agreed == 0
+    assert dict(in_both.checks.unchecked) == {"streams are driven by hand": 1}
+
+
+def test_a_difference_of_streams_by_hand_is_an_error(in_both: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_proxywasm.host.http import ends
+
+    usual = ends.finish_response_headers
+
+    def wrong(headers: Any, *args: Any, **options: Any) -> None:
+        usual(headers, *args, **options)
+        headers.add(b"x-wrong", b"1")
+
+    monkeypatch.setattr(ends, "finish_response_headers", wrong)
+    with in_both.host(probe("")) as host:
+        stream = host.stream(upstream=pw.Response(200))
+        with pytest.raises(pw.EnvoyDiffersError, match=r"response of stream 1\.headers"):
+            stream.request_headers(end_of_stream=True)
+    assert in_both.checks.differed == 1
