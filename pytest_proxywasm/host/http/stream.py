@@ -255,14 +255,19 @@ class HttpStreamCore:
             self.flags |= FLAG_UPSTREAM_PROTOCOL_ERROR
         else:
             self.flags |= FLAG_UPSTREAM_CONNECTION_TERMINATION
-        if self.answered:
-            self.details = f"upstream_reset_after_response_started{{{named}}}"
-            self.end("cut" if self.client_headers is not None else "reset")
-            return
         text = "upstream connect error or disconnect/reset before headers. reset reason: " + reason.replace("_", " ")
-        self.send_local_reply(
-            503, text.encode(), [], f"upstream_reset_before_response_started{{{named}}}", grpc_status=14
-        )
+        if not self.answered:
+            self.send_local_reply(
+                503, text.encode(), [], f"upstream_reset_before_response_started{{{named}}}", grpc_status=14
+            )
+            return
+        details = f"upstream_reset_after_response_started{{{named}}}"
+        if self.client_headers is None:
+            # A filter holds the response, so that the client has not seen any of it (Envoy 1.40).
+            self.send_local_reply(502, text.encode(), [], details, grpc_status=14)
+        else:
+            self.details = details
+            self.end("cut")
 
     # What filters ask for.
 

@@ -245,3 +245,13 @@ def test_a_difference_of_streams_by_hand_is_an_error(in_both: Toolkit, monkeypat
         with pytest.raises(pw.EnvoyDiffersError, match=r"response of stream 1\.headers"):
             stream.request_headers(end_of_stream=True)
     assert in_both.checks.differed == 1
+
+
+@pytest.mark.parametrize("kind", ["", "application/grpc"])
+def test_an_upstream_that_breaks_off_while_a_filter_holds_the_response(in_both: Toolkit, kind: str) -> None:
+    """The client has not seen any of it, and gets a reply."""
+    with in_both.host(probe("rsh ret 1\nlog pairs 2\nlog prop response.flags")) as host:
+        response = host.get("/", headers={"content-type": kind}, upstream=pw.Reset(after_headers=True)).response
+    assert response is not None
+    assert response.status == (200 if kind else 502)
+    assert (in_both.checks.agreed, in_both.checks.total) == (1, 1)
