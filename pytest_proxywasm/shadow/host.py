@@ -288,14 +288,16 @@ class ShadowedHost(MockHost):
 
     def close(self) -> None:
         """Close the mock and end the Envoy."""
-        self._end_scene(BY_HAND)
-        for stream in self._shadowed:
-            stream.finish_comparing()
-        self._shadowed.clear()
         try:
-            super().close()
+            self._end_scene()
+            for stream in self._shadowed:
+                stream.finish_comparing()
+            self._shadowed.clear()
         finally:
-            self._shadow.close()
+            try:
+                super().close()
+            finally:
+                self._shadow.close()
 
     def _choose_worker(self, worker: int | None) -> Worker:
         chosen = super()._choose_worker(worker)

@@ -145,8 +145,13 @@ class Scene:
                     asked[step.which].set()
                 self._await(host, start, step, arrived)
             for number, client in clients.items():
-                if not self.parts[number].gone:
+                part = self.parts[number]
+                if part.core.finished and not part.gone:
                     client.receive()
+            instance.keeper.pass_through()
+            instance.read()
+            # Streams that are still open leave more behind when they are given up.
+            trace, logs = instance.reading.trace[start["trace"] :], instance.reading.logs[start["logs"] :]
         finally:
             for event in (*asked, *answered):
                 event.set()
@@ -154,7 +159,7 @@ class Scene:
                 client.close()
             instance.answer_call = None
             host.finish(start, len(clients))
-        varying, reading = instance.reading.varying, instance.reading
+        varying = instance.reading.varying
         got = [clients[number].response() for number in range(len(self.parts))]
         served = [instance.callout(one) for one in arrived]
         routed = instance.setup.routed_clusters
@@ -166,8 +171,8 @@ class Scene:
             [varying.answered(one) if one is not None else None for one in got],
             requests,
             (self.calls, served),
-            (self.mock.logs[self._logs_at :], reading.logs[start["logs"] :]),
-            (self.mock.trace[self._events_at :], reading.trace[start["trace"] :]),
+            (self.mock.logs[self._logs_at :], logs),
+            (self.mock.trace[self._events_at :], trace),
         )
 
     def _send(self, host: EnvoyHost, number: int) -> Http1Client:
