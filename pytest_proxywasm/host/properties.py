@@ -339,6 +339,7 @@ def _response(context: Context, stream: HttpStreamCore) -> Group:
             headers = headers if headers is not None else stream.response.headers_map
             trailers = trailers if trailers is not None else stream.response.trailers_map
     code = stream.response_code
+    grpc_status = stream.grpc_status(headers, trailers)
     return Group(
         code=code if code is not None else MISSING,
         code_details=MISSING if stream.code_details is None else stream.code_details,
@@ -347,7 +348,7 @@ def _response(context: Context, stream: HttpStreamCore) -> Group:
         trailers=HeaderAttributes(trailers),
         size=stream.response_size,
         total_size=stream.response_size + sum(map.byte_size for map in (headers, trailers) if map is not None),
-        grpc_status=stream.grpc_status if stream.grpc_status is not None else MISSING,
+        grpc_status=grpc_status if grpc_status is not None else MISSING,
         backend_latency=stream.backend_latency_ns if stream.backend_latency_ns is not None else MISSING,
     )
 

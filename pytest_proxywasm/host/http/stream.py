@@ -238,7 +238,7 @@ class HttpStreamCore:
         self.proxy.clock.call_later(0, connected)
 
     def upstream_reset(self, reason: str = "connection_termination", transport_failure: str = "") -> None:
-        """The upstream connection broke or was never made; before headers Envoy answers 503, after them it cuts."""
+        """The upstream connection broke or was never made; while the client has no headers, Envoy replies."""
         if self.ended or self.upstream_failed or self.response.complete:
             return
         self.upstream_failed = True
@@ -448,13 +448,19 @@ class HttpStreamCore:
         """Over HTTP/1.1 after a response that came before the request's end, and after a reply of 400 (Envoy)."""
         return self.http_version != "2" and (not self.request_read or self.local_status == 400)
 
-    @property
-    def grpc_status(self) -> int | None:
-        """The gRPC status of the response; of a plain one, what its HTTP status amounts to."""
+    def grpc_status(self, headers: HeaderMap | None, trailers: HeaderMap | None) -> int | None:
+        """The gRPC status of a response as a filter sees it; of a plain one, what its HTTP status amounts to.
+
+        A filter that has seen the upstream's headers still sees them when a local reply has replaced them (Envoy 1.40).
+        """
         if self.response.headers_map is None:
             return None
-        for headers in (self.response.trailers_map, self.response.headers_map):
-            value = headers.get(b"grpc-status") if headers is not None else None
+        seen = (
+            trailers if trailers is not None else self.response.trailers_map,
+            headers if headers is not None else self.response.headers_map,
+        )
+        for map in seen:
+            value = map.get(b"grpc-status") if map is not None else None
             number = to_number(value) if value is not None else None
             if number is not None:
                 return number

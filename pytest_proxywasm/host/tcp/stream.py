@@ -297,11 +297,13 @@ class TcpStreamCore:
     request_protocol = ""
     virtual_host = ""
     response_code = None
-    grpc_status = None
     backend_latency_ns = None
     ended_ns = None
     details = ""
     code_details: str | None = None
+
+    def grpc_status(self, headers: object, trailers: object) -> None:
+        """None: there is no response."""
 
     @property
     def upstream_chosen(self) -> bool:

@@ -91,3 +91,19 @@ def cases() -> Iterator[Case]:
         "rqh rep 0 content-type application/grpc\nrqh local 403 denied body -1",
         wire=GET,
     )
+    for number, event in enumerate(("rsh", "rsb")):
+        yield case(
+            f"diff-held-cut-{number}",
+            "failures",
+            f"the upstream breaks off while a filter holds the response in {event}",
+            f"rsh ret 1\n{event} ret 1\nlog prop response.code_details\nlog prop response.code\nlog pairs 2",
+            wire="GET /cut HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        )
+    yield case(
+        "diff-grpc-replaced",
+        "replies",
+        "a reply to a gRPC request in place of the upstream's response",
+        "rsh local 403 denied body -1\nlog prop response.grpc_status\nlog prop response.code\nlog pairs 2"
+        "\nlog prop response.headers.x-up\nlog prop response.headers.grpc-status",
+        wire="POST /anything HTTP/1.1\r\nHost: example.com\r\ncontent-type: application/grpc\r\n\r\n",
+    )
