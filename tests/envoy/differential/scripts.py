@@ -21,7 +21,7 @@ VALUES = st.sampled_from(
 MAPS = st.sampled_from("0 1 2 3 6".split())
 NUMBERS = st.sampled_from("0 1 2 3 5 100".split())
 BYTES = st.sampled_from("x yy three '' %00%ff fish".split())
-STATUSES = st.sampled_from("200 204 302 403 418 503".split())
+STATUSES = st.sampled_from("200 204 302 403 403 418 503".split())
 GRPC_STATUSES = st.sampled_from("-1 -1 0 7 16 99".split())
 DETAILS = st.sampled_from("denied '' two%20words".split())
 METRICS = st.sampled_from("4 5 6 8 9".split())
@@ -78,7 +78,7 @@ BODY_OPERATIONS = (
 )
 OTHER_OPERATIONS = (
     "local S D X G",
-    "local S D X G W V",
+    "local S D X -1 W V",
     "prop P",
     "prop P",
     "prop P",
@@ -116,6 +116,7 @@ SEQUENCES = (
     ("mdef 1 g", "minc 5 N", "minc 5 -1", "mrec 5 N", "mget 5"),
     ("add m x-a V", "add m x-a V", "get m x-a", "rep m x-a V", "pairs m", "rem m x-a", "pairs m"),
     ("add m W V", "add m W V", "get m W", "pairs m"),
+    ("local S D X -1",),
 )
 """What only shows when one follows the other."""
 LOCAL = 2
@@ -179,9 +180,11 @@ def _operation(draw: Any) -> list[str]:
 @st.composite
 def _sequence(draw: Any) -> list[str]:
     """Several operations at one event."""
-    event = draw(st.sampled_from((*REQUEST_EVENTS, *RESPONSE_EVENTS, "ctx", "log")))
+    chosen = draw(st.sampled_from(SEQUENCES))
+    outside = () if chosen[0].startswith("local") else ("ctx", "log")
+    event = draw(st.sampled_from((*REQUEST_EVENTS, *RESPONSE_EVENTS, *outside)))
     name = draw(NAMES)
-    templates = [template.replace("W", name) for template in draw(st.sampled_from(SEQUENCES))]
+    templates = [template.replace("W", name) for template in chosen]
     return [f"{event} {_filled(draw, template, event)}" for template in templates]
 
 
