@@ -404,12 +404,12 @@ class HttpStreamCore:
         self.finished = True
 
     def upstream_timed_out(self) -> None:
-        """The route's timeout: Envoy answers 504, or cuts when a response is on its way."""
+        """The route's timeout: Envoy answers 504, or cuts when the client has got a part of a response."""
         self.upstream_failed = True
         self.flags |= FLAG_UPSTREAM_TIMEOUT
-        if self.answered:
+        if self.client_headers is not None:
             self.details = "response_timeout"
-            self.end("cut" if self.client_headers is not None else "reset")
+            self.end("cut")
         elif self.sending.empty_on_timeout:
             self.send_local_reply(204, b"", [], "response_timeout")
         else:

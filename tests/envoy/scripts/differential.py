@@ -107,3 +107,14 @@ def cases() -> Iterator[Case]:
         "\nlog prop response.headers.x-up\nlog prop response.headers.grpc-status",
         wire="POST /anything HTTP/1.1\r\nHost: example.com\r\ncontent-type: application/grpc\r\n\r\n",
     )
+    timeout = "rqh add 0 x-envoy-upstream-rq-timeout-ms 300\nlog pairs 2\nlog prop response.flags\nlog prop response.code_details"
+    for number, (held, kind) in enumerate(
+        (("", ""), ("rsh ret 1\n", ""), ("rsh ret 1\n", "content-type: application/grpc\r\n"))
+    ):
+        yield case(
+            f"diff-timeout-{number}",
+            "failures",
+            "the upstream is too slow behind its headers" + (", which a filter holds" if held else ""),
+            held + timeout,
+            wire=f"POST /chunked?n=3&sz=3&d=2 HTTP/1.1\r\nHost: example.com\r\n{kind}content-length: 0\r\n\r\n",
+        )
