@@ -63,7 +63,7 @@ def test_workers_of_xdist_add_up(project: pytest.Pytester) -> None:
 
 
 def test_in_envoy_alone(project: pytest.Pytester) -> None:
-    """What Envoy cannot do fails with its name; the trace of a failing test has raw integers."""
+    """What Envoy cannot do fails with its name; a failing test shows the trace."""
     project.makepyfile(TESTS)
     result = project.runpytest_subprocess("--proxywasm-host=envoy")
     result.assert_outcomes(passed=4, failed=1)
@@ -147,3 +147,21 @@ def test_no_envoy_is_left(
     finally:
         run.kill()
         run.wait()
+
+
+@pytest.mark.parametrize("how", ["option", "ini"])
+def test_guests_can_be_left_untouched(project: pytest.Pytester, how: str) -> None:
+    """Then hostcalls show the sizes of what they pass."""
+    project.makepyfile(
+        """
+        def test_sizes(proxywasm_host):
+            proxywasm_host.get("/")
+            call = proxywasm_host.trace.hostcalls("proxy_log")[0]
+            assert list(call.args) == ["log_level", "message_size"]
+            assert not proxywasm_host.trace.decoded
+        """
+    )
+    if how == "ini":
+        project.makeini("[pytest]\nproxywasm_filter = logs.wat\nproxywasm_envoy_untouched = true\n")
+    options = ["--proxywasm-envoy-untouched"] if how == "option" else []
+    project.runpytest_subprocess("--proxywasm-host=envoy", *options).assert_outcomes(passed=1)
