@@ -58,6 +58,7 @@ class Recordings:
         self._report = report
         self._keep = keep
         self._usable: dict[str, bool] = {}
+        self._refused: set[Filter] = set()
 
     def apply(self, setup: Setup) -> Setup:
         """The same with the recorder, if all its guests can have it.
@@ -74,7 +75,7 @@ class Recordings:
             return False  # it may not be allowed to log
         usable = self._usable.get(one.sha256)
         if usable is None:
-            usable = self._find_out(one, setup)
+            usable = one not in self._refused and self._find_out(one, setup)
         return usable
 
     def _find_out(self, one: Filter, setup: Setup) -> bool:
@@ -92,7 +93,8 @@ class Recordings:
                 with announced(report, f"checking the trace recorder with {one.name or 'a filter'} in Envoy, once"):
                     problem = self._check(one, setup)
                 if problem is None:
-                    return False  # it does not start; with another configuration it may
+                    self._refused.add(one)  # it does not start; with another configuration it may
+                    return False
                 if problem:
                     warnings.warn(
                         f"the trace recorder changes what this guest does, so hostcalls in Envoy are shown without the "
