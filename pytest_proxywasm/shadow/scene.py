@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ..envoy.client import Http1Client
 from ..envoy.host import EnvoyHost
 from ..envoy.servers import Served
-from ..model import Callout, Request, Reset, Timeout
+from ..model import After, Callout, ConnectionRefused, GrpcResponse, Request, Reset, Response, Timeout
 from .compare import compare_scenes
+from .sendable import problem_with_answer, problem_with_request
 
 if TYPE_CHECKING:
     from ..host.http.stream import HttpStreamCore
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["BY_HAND", "Part", "Scene"]
 
 BY_HAND = "streams are driven by hand"
+ANSWERS = (Response, GrpcResponse, Reset)
+"""What a callout of a scene can be answered with."""
 RESPONSE = "proxy_on_response_headers"
 SECONDS = 5.0
 """How long Envoy may take for what the mock did in one step."""
@@ -68,7 +71,7 @@ class Scene:
     _events_at: int = 0
     _calls_at: int = 0
     _logs_at: int = 0
-    _answered: list[Callout] = field(default_factory=list)
+    _answered: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._events_at = len(self.mock.trace)
@@ -85,13 +88,25 @@ class Scene:
         """Whether all streams have ended."""
         return all(part.core.finished for part in self.parts)
 
+    def problem(self) -> str:
+        """Why it cannot be played; "" if it can."""
+        for part in self.parts:
+            if part.request is None or isinstance(part.answer, (After, ConnectionRefused)):
+                return BY_HAND
+            problem = problem_with_request(part.request, "1.1") or problem_with_answer(part.answer, part.request)
+            if problem:
+                return problem
+        if not all(call.outcome is None or isinstance(call.outcome, ANSWERS) for call in self.calls):
+            return BY_HAND
+        return self.reason
+
     def note(self, kind: str = "", part: Part | None = None) -> None:
         """Something has happened: a step of the test, and what followed from it."""
         if part is not None:
             self._step(kind, self.parts.index(part))
         for number, call in enumerate(self.calls):
-            if call.outcome is not None and call not in self._answered:
-                self._answered.append(call)
+            if call.outcome is not None and number not in self._answered:
+                self._answered.add(number)
                 self._step("answer", number)
         told = [one for one in self.parts if one.core.answered and not one.told]
         told.sort(key=self._response_at)

@@ -201,8 +201,9 @@ class Shadow:
         mock = scene.mock
         if _ticks(mock):
             self.taint(TICKS)
-        if scene.reason:
-            self.taint(scene.reason)
+        problem = scene.problem()
+        if problem:
+            self.taint(problem)
         if self._reason:
             for _ in scene.parts:
                 self._checks.skip(self._reason)

@@ -236,6 +236,32 @@ def test_streams_that_are_open_at_the_end_are_played_as_far_as_they_got(in_both:
     assert (in_both.checks.agreed, in_both.checks.total) == (1, 1)
 
 
+@pytest.mark.parametrize("how", ["nothing sent", "refused upstream", "refused call", "timed out"])
+def test_streams_with_other_ends_are_not_compared(in_both: Toolkit, how: str) -> None:
+    upstream = pw.ConnectionRefused() if how == "refused upstream" else None
+    with in_both.host(probe("" if upstream else CALL.format(2)), clusters={"auth": None}, on_trap="continue") as host:
+        stream = host.stream(upstream=upstream)
+        if how != "nothing sent":
+            stream.request_headers(end_of_stream=True)
+        for call in host.pending_callouts:
+            call.refuse() if how == "refused call" else call.time_out()
+    assert in_both.checks.agreed == 0
+    assert dict(in_both.checks.unchecked) == {"streams are driven by hand": 1}
+
+
+def test_equal_callouts_are_told_apart(in_both: Toolkit) -> None:
+    script = "rqh http auth 1000 '' :method GET :path /c :authority a\nrqh ret 1\n" + "\n".join(
+        f"http#{number} effctx {number + 1}\nhttp#{number} cont 0" for number in (1, 2)
+    )
+    with in_both.host(probe(script), clusters={"auth": None}) as host:
+        for _ in range(2):
+            host.stream(upstream=pw.Response(200)).request_headers(end_of_stream=True)
+        for call in host.pending_callouts:
+            call.respond(pw.Response(200))
+        host.clock.advance(0)
+        assert in_both.checks.agreed == 2
+
+
 def test_a_request_beside_open_streams_is_not_compared(in_both: Toolkit) -> None:
     with in_both.host(probe("")) as host:
         host.stream()
