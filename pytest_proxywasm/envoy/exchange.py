@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..headers import Headers
+from ..headers import Headers, to_bytes
 from ..host.callouts import response_entries
 from ..model import After, Exchange, LocalResponse, Response
 from ..trace import Trace
@@ -64,24 +64,29 @@ def _answered(served: Served) -> Response | None:
 
 
 def _local_response(exchange: Exchange) -> LocalResponse | None:
-    """A filter's reply, as far as the log and the client tell of it."""
+    """A filter's reply: what it passed, or, without the recorder in it, what the log and the client tell of it."""
     trace: Trace = exchange.trace
     call = next((one for one in trace.hostcalls("proxy_send_local_response") if one.status == 0), None)
     response = exchange.response
     if call is None or response is None or exchange.details == "via_upstream":
         return None
     grpc_status = call.args.get("grpc_status", -1)
-    given = [
-        (name, value)
-        for name, value in (exchange.response_before or response.headers).raw
-        if not name.startswith(b":")
-        and name not in ADDED_BY_ENVOY
-        and (name, value) != (b"content-type", b"text/plain")
-    ]
+    known = trace.decoded
+    given = (
+        [(name.lower(), value) for name, value in call.args["headers"]]
+        if known
+        else [
+            (name, value)
+            for name, value in (exchange.response_before or response.headers).raw
+            if not name.startswith(b":")
+            and name not in ADDED_BY_ENVOY
+            and (name, value) != (b"content-type", b"text/plain")
+        ]
+    )
     return LocalResponse(
         status=call.args.get("status_code", response.status),
         headers=Headers.from_raw(given),
-        body=response.body,
+        body=to_bytes(call.args["body"]) if known else response.body,
         details=exchange.details,
         grpc_status=grpc_status if 0 <= grpc_status <= 16 else None,
         filter=call.callback.filter if call.callback is not None else "",

@@ -11,8 +11,8 @@ from ..errors import UsageError
 from ..headers import Headers, HeadersLike, Text, to_bytes
 from ..host.callouts import response_entries
 from ..host.headermap import HeaderMap
-from ..host.http.codec import request_map
-from ..host.http.stream import HttpStreamCore, response_of
+from ..host.http.codec import request_map, response_of
+from ..host.http.stream import HttpStreamCore
 from ..model import (
     Action,
     After,

@@ -47,7 +47,7 @@ BROKEN = "the filter does what breaks the stream in Envoy in no defined way"
 EARLY = "a callout is refused before the request's body has arrived"
 LATE = "the filter replies to a stream that has ended, which Envoy sometimes survives"
 RACE = "a callout is answered while the request or the upstream's answer is under way as well"
-SEVERAL = "several callouts wait at a time, and their answers came in another order"
+SEVERAL = "several callouts wait at a time, and what differs may be the order of their answers"
 TICKS = "the filter ticks, and time is real in Envoy"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
@@ -29,11 +31,8 @@ class ShadowedStream(HttpStream):
         """The client sends its headers."""
         if not end_of_stream:
             self._give_up()
-        try:
+        with self._without_failures():
             action = super().request_headers(headers, end_of_stream)
-        except FilterError:
-            self._give_up()
-            raise
         self._part.request = Request(headers=Headers(headers))
         self._shadowed._note("request", self._part)
         return action
@@ -42,11 +41,8 @@ class ShadowedStream(HttpStream):
         """One side breaks off."""
         if peer != "downstream":
             self._give_up()
-        try:
+        with self._without_failures():
             super().reset(peer)
-        except FilterError:
-            self._give_up()
-            raise
         self._part.gone = True
         self._shadowed._note("gone", self._part)
 
@@ -79,6 +75,15 @@ class ShadowedStream(HttpStream):
         """The upstream cannot be connected to."""
         self._give_up()
         super().refuse()
+
+    @contextmanager
+    def _without_failures(self) -> Iterator[None]:
+        """A step in which the filter fails is not played."""
+        try:
+            yield
+        except FilterError:
+            self._give_up()
+            raise
 
     def _give_up(self) -> None:
         scene = self._shadowed._scene

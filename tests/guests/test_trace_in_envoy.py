@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -34,8 +35,10 @@ def test_the_same_trace_in_the_mock_and_in_envoy(configure: Configure, toolkit: 
         upstream = pw.Response(201, {"x-up": "1"}, chunks=[b"a", b"bc"], trailers={"x-end": "1"})
         with one.host(configure(*CALLOUT), clusters={"auth": pw.Response(200, body=b"{}")}, upstream=upstream) as host:
             for method in ("POST", "GET"):
-                body = {"chunks": [b"one", b"two"], "trailers": {"x-t": "1"}} if method == "POST" else {}
-                host.request(method, "/a?b=c", headers=[("x-a", b"\xff"), ("cookie", "a=1")], **body)  # type: ignore[arg-type]
+                body: dict[str, Any] = (
+                    {"chunks": [b"one", b"two"], "trailers": {"x-t": "1"}} if method == "POST" else {}
+                )
+                host.request(method, "/a?b=c", headers=[("x-a", b"\xff"), ("cookie", "a=1")], **more)
             traces.append(host.trace[:])
     mock, envoy = traces
     assert envoy.decoded

@@ -1,10 +1,11 @@
-"""Header maps as Envoy's codecs hand them to the connection manager, and write them; knows no stream."""
+"""Between messages and header maps: as Envoy's codecs hand them to the connection manager, and write them."""
 
 from __future__ import annotations
 
-from ...headers import Headers, to_bytes
-from ...model import Request
+from ...headers import Headers, to_bytes, to_text
+from ...model import Request, Response
 from ..headermap import HeaderMap, Pair
+from .connection_manager import status_of
 
 
 def request_map(headers: Headers, request: Request, http_version: str) -> HeaderMap:
@@ -46,3 +47,26 @@ def written_response(headers: HeaderMap) -> list[Pair]:
         elif name == b":status" or not name.startswith(b":"):
             found.append((name, value))
     return found
+
+
+def request_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None) -> Request:
+    """A request from its parts."""
+    return Request(
+        headers=Headers.from_raw(headers.entries),
+        method=to_text(headers.get(b":method") or b""),
+        path=to_text(headers.get(b":path") or b""),
+        authority=to_text(headers.get(b":authority") or b""),
+        scheme=to_text(headers.get(b":scheme") or b""),
+        body=body,
+        trailers=Headers.from_raw(trailers.entries if trailers is not None else ()),
+    )
+
+
+def response_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None, *, http1: bool = False) -> Response:
+    """A response from its parts; ``http1``: as it is written to an HTTP/1.1 client."""
+    return Response(
+        status_of(headers) or 0,
+        Headers.from_raw(written_response(headers) if http1 else headers.entries),
+        body,
+        Headers.from_raw(trailers.entries if trailers is not None else ()),
+    )

@@ -10,14 +10,14 @@ from typing import Any
 
 from ..._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
 from ...errors import UsageError
-from ...headers import Headers, to_number, to_text
-from ...model import Action, Exchange, LocalResponse, Request, Response
+from ...headers import Headers, to_number
+from ...model import Action, Exchange, LocalResponse
 from ..buffers import Buffer
 from ..clock import Timer
 from ..filter_state import FilterState
 from ..headermap import HeaderMap, Pair
 from ..proxy import Proxy
-from .codec import written_response
+from .codec import request_of, response_of
 from .connection_manager import prepare_request_headers, status_of
 from .context import HttpContext, Side
 from .ends import ClientEnd, RouterEnd
@@ -478,7 +478,7 @@ class HttpStreamCore:
         """Bring the exchange up to date."""
         exchange = self.exchange
         if self.upstream_headers is not None and (self.upstream_connected or not (self.ended or self.upstream_failed)):
-            exchange.upstream_request = _request_of(
+            exchange.upstream_request = request_of(
                 self.upstream_headers, bytes(self.upstream_body), self.upstream_trailers
             )
         else:
@@ -490,25 +490,3 @@ class HttpStreamCore:
             exchange.response = response_of(self.client_headers, body, self.client_trailers, http1=http1)
         exchange.details = self.details
         return exchange
-
-
-def _request_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None) -> Request:
-    return Request(
-        headers=Headers.from_raw(headers.entries),
-        method=to_text(headers.get(b":method") or b""),
-        path=to_text(headers.get(b":path") or b""),
-        authority=to_text(headers.get(b":authority") or b""),
-        scheme=to_text(headers.get(b":scheme") or b""),
-        body=body,
-        trailers=Headers.from_raw(trailers.entries if trailers is not None else ()),
-    )
-
-
-def response_of(headers: HeaderMap, body: bytes, trailers: HeaderMap | None, *, http1: bool = False) -> Response:
-    """A response from its parts; ``http1``: as it is written to an HTTP/1.1 client."""
-    return Response(
-        status_of(headers) or 0,
-        Headers.from_raw(written_response(headers) if http1 else headers.entries),
-        body,
-        Headers.from_raw(trailers.entries if trailers is not None else ()),
-    )
