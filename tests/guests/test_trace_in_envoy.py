@@ -34,10 +34,8 @@ def test_the_same_trace_in_the_mock_and_in_envoy(configure: Configure, toolkit: 
     for one in (Toolkit(toolkit.root, engine=toolkit.engine_choice), in_envoy):
         upstream = pw.Response(201, {"x-up": "1"}, chunks=[b"a", b"bc"], trailers={"x-end": "1"})
         with one.host(configure(*CALLOUT), clusters={"auth": pw.Response(200, body=b"{}")}, upstream=upstream) as host:
-            for method in ("POST", "GET"):
-                body: dict[str, Any] = (
-                    {"chunks": [b"one", b"two"], "trailers": {"x-t": "1"}} if method == "POST" else {}
-                )
+            body: dict[str, Any] = {"chunks": [b"one", b"two"], "trailers": {"x-t": "1"}}
+            for method, more in (("POST", body), ("GET", {})):
                 host.request(method, "/a?b=c", headers=[("x-a", b"\xff"), ("cookie", "a=1")], **more)
             traces.append(host.trace[:])
     mock, envoy = traces
