@@ -129,7 +129,11 @@ class Varying:
         """A request map, as it comes to the first filter."""
         for name, value in headers.raw:
             if name == b"x-request-id" and value != self._given and _UUID.fullmatch(value):
-                self._ids[value] = b"00000000-0000-4000-8000-%012d" % self.count
+                self._ids[value] = to_bytes(self.request_id(self.count))
+
+    def request_id(self, number: int) -> str:
+        """The mock's id of a request, which are counted from 1."""
+        return f"00000000-0000-4000-8000-{number:012}"
 
     # What becomes of it.
 

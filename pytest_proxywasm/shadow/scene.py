@@ -41,12 +41,14 @@ class Part:
     Attributes:
         answer: what its upstream answered.
         told: a response has come from the upstream.
+        arrived: the request has reached Envoy's upstream.
     """
 
     core: HttpStreamCore
     request: Request | None = None
     answer: Any = None
     told: bool = False
+    arrived: bool = False
     gone: bool = False
 
 
@@ -62,26 +64,34 @@ class _Step:
 
 @dataclass(slots=True)
 class Scene:
-    """What the test has done so far."""
+    """What the test has done so far.
+
+    Attributes:
+        events_at: how many events there were before it.
+        calls_at: how many callouts.
+        began_ns: when it began.
+    """
 
     mock: MockHost
     parts: list[Part] = field(default_factory=list)
     steps: list[_Step] = field(default_factory=list)
     reason: str = ""
-    _events_at: int = 0
-    _calls_at: int = 0
+    events_at: int = 0
+    began_ns: int = 0
+    calls_at: int = 0
     _logs_at: int = 0
     _answered: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._events_at = len(self.mock.trace)
-        self._calls_at = len(self.mock.callouts)
+        self.events_at = len(self.mock.trace)
+        self.began_ns = self.mock.clock.now_ns
+        self.calls_at = len(self.mock.callouts)
         self._logs_at = len(self.mock.logs)
 
     @property
     def calls(self) -> list[Callout]:
         """The callouts since it began."""
-        return self.mock.callouts[self._calls_at :]
+        return self.mock.callouts[self.calls_at :]
 
     @property
     def over(self) -> bool:
@@ -102,14 +112,15 @@ class Scene:
 
     def note(self, kind: str = "", part: Part | None = None) -> None:
         """Something has happened: a step of the test, and what followed from it."""
+        told = [one for one in self.parts if one.core.answered and not one.told]
+        told.sort(key=self._response_at)
+        until = self._response_at(told[0]) if told else None
         if part is not None:
-            self._step(kind, self.parts.index(part))
+            self._step(kind, self.parts.index(part), until)
         for number, call in enumerate(self.calls):
             if call.outcome is not None and number not in self._answered:
                 self._answered.add(number)
-                self._step("answer", number)
-        told = [one for one in self.parts if one.core.answered and not one.told]
-        told.sort(key=self._response_at)
+                self._step("answer", number, until)
         for one, after in zip_longest(told, told[1:]):
             one.told = True
             self._step("upstream", self.parts.index(one), self._response_at(after) if after is not None else None)
@@ -117,12 +128,12 @@ class Scene:
     def _response_at(self, part: Part) -> int:
         """Which callback since it began is the first of a stream's response."""
         mine = {context.id for context in part.core.contexts}
-        events = self.mock.trace[self._events_at :]
+        events = self.mock.trace[self.events_at :]
         found = (at for at, event in enumerate(events) if event.name == RESPONSE and event.context_id in mine)
         return next(found, len(events))
 
     def _step(self, kind: str, which: int, events: int | None = None) -> None:
-        events = len(self.mock.trace) - self._events_at if events is None else events
+        events = len(self.mock.trace) - self.events_at if events is None else events
         self.steps.append(_Step(kind, which, events, len(self.calls)))
 
     # In Envoy.
@@ -187,7 +198,7 @@ class Scene:
             requests,
             (self.calls, served),
             (self.mock.logs[self._logs_at :], logs),
-            (self.mock.trace[self._events_at :], trace),
+            (self.mock.trace[self.events_at :], trace),
         )
 
     def _send(self, host: EnvoyHost, number: int) -> Http1Client:
@@ -204,13 +215,26 @@ class Scene:
         Args:
             first: the number of the first stream's request id.
         """
-        request = host.instance.reading.varying.arrived(served.request())
-        number = int(request.headers.get("x-request-id", "").rpartition("-")[2] or 0) - first
-        if not 0 <= number < len(self.parts):
+        part = self._part_of(host, served.request().headers.get("x-request-id", ""), first)
+        if part is None:
             return Timeout()
-        asked[number].wait(SECONDS * (len(self.steps) + 1))
-        answer = self.parts[number].answer
-        return answer if answer is not None else Timeout()
+        part.arrived = True
+        asked[self.parts.index(part)].wait(SECONDS * (len(self.steps) + 1))
+        return part.answer if part.answer is not None else Timeout()
+
+    def _part_of(self, host: EnvoyHost, request_id: str, first: int) -> Part | None:
+        """Whose request has reached the upstream: by its id, which the log tells, or as the only one that has not."""
+        waiting = [part for part in self.parts if not part.arrived]
+        varying = host.instance.reading.varying
+        deadline = time.monotonic() + SECONDS
+        while len(waiting) > 1 and request_id and time.monotonic() < deadline:
+            known = varying.text(request_id)
+            for number, part in enumerate(self.parts):
+                given = part.request.headers.get("x-request-id") if part.request is not None else None
+                if given == request_id or known == varying.request_id(first + number):
+                    return part
+            time.sleep(0.002)
+        return waiting[0] if len(waiting) == 1 else None
 
     def _await(self, host: EnvoyHost, start: dict[str, int], step: _Step, arrived: list[Served]) -> None:
         """Wait until Envoy has come as far as the mock had."""

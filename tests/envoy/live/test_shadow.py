@@ -94,7 +94,6 @@ def test_a_difference_is_an_error_at_that_line(in_both: Toolkit, monkeypatch: py
 @pytest.mark.parametrize(
     ("use", "reason"),
     [
-        (lambda host: host.clock.advance(1), "the virtual clock was moved"),
         (lambda host: host.inject("proxy_log", "INTERNAL_FAILURE"), "the test injects statuses"),
         (lambda host: host.foreign_function("f", bytes), "the test offers a foreign function"),
         (lambda host: host.properties.update({"a": "b"}), "properties are set by the test"),
@@ -116,12 +115,6 @@ def test_streams_driven_by_hand_are_counted(in_both: Toolkit) -> None:
         host.stream().request_headers(end_of_stream=True)
         host.get("/")
     assert dict(in_both.checks.unchecked) == {"streams are driven by hand": 2}
-
-
-def test_filters_that_tick_are_counted(in_both: Toolkit) -> None:
-    with in_both.host(probe("cfg tick 1000")) as host:
-        host.get("/")
-    assert dict(in_both.checks.unchecked) == {"the filter ticks, and time is real in Envoy": 1}
 
 
 def test_flags_of_failed_upstreams_agree(in_both: Toolkit) -> None:
@@ -293,4 +286,17 @@ def test_an_upstream_that_breaks_off_while_a_filter_holds_the_response(in_both: 
         response = host.get("/", headers={"content-type": kind}, upstream=pw.Reset(after_headers=True)).response
     assert response is not None
     assert response.status == (200 if kind else 502)
+    assert (in_both.checks.agreed, in_both.checks.total) == (1, 1)
+
+
+@pytest.mark.parametrize("script", ["", "rqh rem 0 x-request-id", "rqh rep 0 x-request-id other"])
+@pytest.mark.parametrize("given", [{}, {"x-request-id": "mine"}], ids=["Envoy's id", "own id"])
+def test_a_stream_by_hand_and_its_request_at_the_upstream(in_both: Toolkit, script: str, given: dict[str, str]) -> None:
+    """Whatever a filter makes of the id by which it is known there."""
+    with in_both.host(probe(script), upstream=pw.Response(404)) as host:
+        stream = host.stream(upstream=pw.Response(200, {"x": "1"}))
+        stream.request_headers({":path": "/a", **given}, end_of_stream=True)
+        response = stream.exchange.response
+        assert response is not None
+        assert response.status == 200
     assert (in_both.checks.agreed, in_both.checks.total) == (1, 1)
