@@ -73,7 +73,12 @@ ROWS: tuple[Row, ...] = (
     Row(
         "Host", "restart", "UsageError: VMs of a running Envoy are replaced by a failure only", "not compared: restarts"
     ),
-    Row("Host", "clock", _VIRTUAL, "not compared: the virtual clock was moved"),
+    Row(
+        "Host",
+        "clock",
+        _VIRTUAL,
+        "shadowed: filters that tick or read a clock take their time from it in Envoy as well",
+    ),
     Row("Host", "trace", "approximated: events of the worker", SHADOWED),
     Row("Host", "logs", "approximated: those of the worker; context ids are the callback's", SHADOWED),
     Row(

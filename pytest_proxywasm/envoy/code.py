@@ -19,21 +19,21 @@ class CodeStore:
         self._folder = tempfile.TemporaryDirectory(prefix="proxywasm-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
 
-    def file(self, one: Filter, *, recorded: bool = False) -> Path:
-        """The file of a filter's guest, or of its copy with the recorder in it, which was kept before."""
-        if recorded:
-            return self._recorded(one.sha256)
+    def file(self, one: Filter, variant: str = "") -> Path:
+        """The file of a filter's guest, or of a copy of it, which was kept before."""
+        if variant:
+            return self._copy(one.sha256, variant)
         path = self.folder / f"{one.sha256}.wasm"
         if not path.exists():
             path.write_bytes(one.wasm_bytes())
         return path
 
-    def keep(self, sha256: str, copy: bytes) -> None:
-        """Keep the copy of a guest with the recorder in it."""
-        self._recorded(sha256).write_bytes(copy)
+    def keep(self, sha256: str, variant: str, copy: bytes) -> None:
+        """Keep a copy of a guest that has something more in it."""
+        self._copy(sha256, variant).write_bytes(copy)
 
-    def _recorded(self, sha256: str) -> Path:
-        return self.folder / f"{sha256}-recorded.wasm"
+    def _copy(self, sha256: str, variant: str) -> Path:
+        return self.folder / f"{sha256}-{variant}.wasm"
 
     def close(self) -> None:
         """Remove it all."""

@@ -69,18 +69,25 @@ def cluster(name: str, port: int | None, *, http2: bool = False) -> dict[str, An
     }
 
 
+def wasm_config(code: Path, *, name: str = "") -> dict[str, Any]:
+    """A PluginConfig for code in a file, with everything else as it is by itself."""
+    config: dict[str, Any] = {
+        "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": str(code)}}}
+    }
+    return {**config, "name": name} if name else config
+
+
 def plugin(one: Filter, code: Path) -> dict[str, Any]:
     """A filter as Envoy's PluginConfig; its guest is in the file ``code``."""
-    vm: dict[str, Any] = {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": str(code)}}}
+    result = wasm_config(code, name=one.name)
+    vm = result["vm_config"]
     if one.vm_id:
         vm["vm_id"] = one.vm_id
     if one.environment:
         vm["environment_variables"] = {"key_values": dict(one.environment)}
     if one.vm_configuration:
         vm["configuration"] = _bytes(one.vm_configuration)
-    result: dict[str, Any] = {"vm_config": vm, **_POLICIES[one.failure_policy]}
-    if one.name:
-        result["name"] = one.name
+    result.update(_POLICIES[one.failure_policy])
     if one.root_id:
         result["root_id"] = one.root_id
     if one.configuration:

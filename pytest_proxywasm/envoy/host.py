@@ -62,6 +62,7 @@ class EnvoyHost:
         on_trap: str = "raise",
         trace: bool = True,
         on_log: Callable[[GuestLog], None] | None = None,
+        clocked: bool = False,
         **others: Any,
     ) -> None:
         check_options(filters, services, protocol, starts, on_trap, workers, upstream, routes)
@@ -82,6 +83,7 @@ class EnvoyHost:
             buffer_limit=buffer_limit,
             node=json.dumps(node) if node else "",
             routes=json.dumps(list(routes)) if routes else "",
+            clocked=clocked,
         )
         self._pool = pool
         setup = pool.recorded(setup)

@@ -21,6 +21,7 @@ from .configuration import cluster
 from .grpc_server import GrpcServer
 from .keeper import Keeper
 from .metrics import read_metrics
+from .metronome import Metronome
 from .process import EnvoyFailure, EnvoyProcess
 from .reading import Reading
 from .servers import ANSWERING, HttpServer, Served, Server
@@ -51,9 +52,11 @@ class Instance:
         errors: what went wrong in servers, such as an assertion of a test's callable.
         answer_upstream: says what answers a request that reaches the upstream.
         answer_call: says what answers the filters' calls, instead of the clusters' handlers.
+        while_waiting: called again and again while a client waits.
         at_start: the metrics when the filters had started.
         before: the metrics when it was taken for another test; none for a fresh one.
         reading: what Envoy's log says so far.
+        metronome: moves the guests' clock, if that is the test's.
     """
 
     def __init__(self, binary: Path, setup: Setup, clusters: Mapping[str, Any], code: CodeStore) -> None:
@@ -62,8 +65,9 @@ class Instance:
         self.served: list[Served] = []
         self.errors: list[BaseException] = []
         self.answer_upstream: Callable[[Served], Any] = lambda served: None
-        self.reading = Reading(names=[one.name for one in setup.guests], recorded=setup.recorded)
+        self.reading = Reading(names=[one.name for one in setup.guests], recorded=setup.recorded, clocked=setup.clocked)
         self.answer_call: Callable[[Served], Any] | None = None
+        self.while_waiting: Callable[[], None] | None = None
         self.handlers: dict[str, Cluster] = {}
         self.streams: list[dict[str, str]] = []
         self.at_start: dict[str, Metric] = {}
@@ -81,8 +85,8 @@ class Instance:
         for name, handler in clusters.items():
             self._declare(name, handler)
         self._write_clusters()
-        files = {one.sha256: code.file(one, recorded=setup.recorded) for one in setup.guests}
-        config = setup.bootstrap(self.folder, files, self.upstream.port)
+        self.metronome = Metronome(self.folder) if setup.clocked else None
+        config = setup.bootstrap(self.folder, code.file, self.upstream.port, self.metronome)
         options = ("--file-flush-interval-msec", str(FLUSH_MS))
         self.process = EnvoyProcess(binary, config, self.folder, options=options)
         self.keeper: Keeper
@@ -112,7 +116,9 @@ class Instance:
         self.at_start = self.metrics()
 
     def _start_error(self) -> FilterStartError:
-        reading = Reading(names=self.reading.names, keep="all", recorded=self.setup.recorded)
+        reading = Reading(
+            names=self.reading.names, keep="all", recorded=self.setup.recorded, clocked=self.setup.clocked
+        )
         reading.feed(self.process.records())
         words = [text for text in reading.others if text.strip()]
         said = [f"    {log.message}" for log in reading.logs[-6:] if log.level >= 3]
@@ -144,6 +150,8 @@ class Instance:
         old = self._servers.get(name)
         if isinstance(handler, NoHosts):
             self._servers[name] = None
+            if old is not None:
+                old.close()
             return
         kind = GrpcServer if self._is_grpc(handler) else HttpServer
         server = old if type(old) is kind else kind(name, self)
@@ -317,6 +325,8 @@ class Instance:
         self.begin_stop()
         self.process.stop()
         self.upstream.close()
+        if self.metronome is not None:
+            self.metronome.close()
         for server in self._servers.values():
             if server is not None:
                 server.close()

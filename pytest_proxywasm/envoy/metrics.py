@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..model import Metric
+from .clockwork import CLOCK
 
 if TYPE_CHECKING:
     from .instance import Instance
@@ -61,7 +62,7 @@ def read_metrics(process: EnvoyProcess) -> dict[str, Metric]:
         text = process.admin(f"/stats?type={kind.capitalize()}s&filter=^{PREFIX}")
         for line in text.splitlines():
             name, _, value = line.rpartition(": ")
-            if name.startswith(PREFIX) and value.isdigit():
+            if name.startswith(PREFIX) and value.isdigit() and name != PREFIX + CLOCK.decode():
                 found[name.removeprefix(PREFIX)] = Metric(kind, int(value))
     text = process.admin(f"/stats?type=Histograms&filter=^{PREFIX}&format=json&histogram_buckets=cumulative")
     for stat in json.loads(text).get("stats", ()):

@@ -49,6 +49,8 @@ class Patience:
             self.failure = error
             return False
         instance.read()
+        if instance.while_waiting is not None:
+            instance.while_waiting()
         if len(instance.ended_streams()) > self._streams:
             done, self.stream_ended = self.stream_ended, True
             return not done
@@ -59,7 +61,7 @@ class Patience:
             return True
         if any(served.state == SILENT and _meant(served.answer) for served in instance.served):
             return True
-        if instance.reading.tick_ms:
+        if instance.reading.tick_ms and instance.metronome is None:
             return now - self._quiet_since < max(1.0, 3 * instance.reading.tick_ms / 1000)
         return now - self._quiet_since < QUIET_SECONDS
 

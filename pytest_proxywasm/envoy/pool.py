@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ class Pool:
         atexit.register(self.close)
 
     def recorded(self, setup: Setup) -> Setup:
-        """The same with the recorder in the guests, if that is wanted and they can have it."""
-        return self._recordings.apply(setup) if self._recordings is not None else setup
+        """The same with the recorder in the guests, if that is wanted and they can have it; so with the clockwork."""
+        return self._recordings.apply(setup) if self._recordings is not None else replace(setup, clocked=False)
 
     def take(self, setup: Setup, clusters: Mapping[str, Any]) -> Instance:
         """An Envoy nobody has used, which may still be starting.

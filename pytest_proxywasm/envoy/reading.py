@@ -18,6 +18,7 @@ from ..host.hostcalls import HOSTCALLS
 from ..model import Action, GuestLog, LogLevel
 from ..trace import Arguments, Callback, Hostcall, Trace, WasiCall
 from .calls import decoded_arguments, decoded_result, plain_arguments, status_of, wasi_arguments
+from .clockwork import BY_ID, LOG_TOKEN, PERIOD, READY, TICK, hidden, own_gauge
 from .configuration import OBSERVED
 from .log import Record
 from .recorder import LOG, Range, ranges_read, ranges_written, write_range
@@ -99,6 +100,8 @@ class _Level:
         logs: those before it that may have been the recorder's: what the next hostcall reads.
         written: what the recorder is still to log of the last hostcall.
         record: what the last WASI call logged.
+        own: the call of the clockwork that runs.
+        taken_back: the clockwork is about to take back the tick period.
     """
 
     call: Hostcall | None = None
@@ -107,6 +110,8 @@ class _Level:
     logs: list[_Log] = field(default_factory=list)
     written: list[Range] = field(default_factory=list)
     record: Record | None = None
+    own: _Log | None = None
+    taken_back: bool = False
 
 
 @dataclass(slots=True)
@@ -127,6 +132,7 @@ class Reading:
         names: the names of the plugins.
         keep: whose events are kept: ``"worker"``, ``"main"`` or ``"all"``.
         recorded: the guests have the recorder in them.
+        clocked: those of the filters have the clockwork in them; it does not show.
         varying: what becomes of values that differ by nature.
         on_log: told of every guest log that is kept.
         main: Envoy's main thread, which logs first.
@@ -141,6 +147,7 @@ class Reading:
     names: Sequence[str] = ()
     keep: str = "worker"
     recorded: bool = False
+    clocked: bool = False
     varying: Varying = field(default_factory=lambda: Varying(0, 0))
     on_log: Callable[[GuestLog], None] | None = None
     main: str = ""
@@ -154,6 +161,7 @@ class Reading:
     _started: tuple[int, int, int] | None = None
     _contexts: dict[int, int] | None = None
     _calls: dict[int, int] = field(default_factory=dict)
+    _tick_queues: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.trace.decoded = self.recorded
@@ -231,6 +239,8 @@ class Reading:
 
     def _enter(self, name: str, words: list[int], thread: _Thread, thread_id: str) -> None:
         thread.levels.append(_Level())
+        if name == READY and len(words) == 2 and words[1] in self._tick_queues:
+            name = TICK
         if name in ALLOCATORS:
             thread.allocating += 1
             return
@@ -261,7 +271,8 @@ class Reading:
             return
         while thread.stack:
             event = thread.stack.pop()
-            if event.name == name:
+            if event.name == name or (self.clocked and (name, event.name) == (READY, TICK)):
+                name = event.name
                 event.finished = True
                 thread.effective = None
                 number = _number(result)
@@ -272,6 +283,12 @@ class Reading:
 
     def _call(self, module: str, name: str, words: list[int], thread: _Thread) -> None:
         level = thread.levels[-1]
+        if self.clocked and module == "env":
+            if hidden(name, words) or (level.taken_back and name == PERIOD):
+                level.own, level.taken_back = _Log(words), False
+                return
+            if name in BY_ID:
+                words[0] = own_gauge(words[0])
         if module == "env" and name == LOG and len(words) == 3:
             level.log = _Log(words)
             return
@@ -303,6 +320,11 @@ class Reading:
     def _answer(self, result: str, thread: _Thread) -> None:
         level = thread.levels[-1]
         number = _number(result)
+        if level.own is not None:
+            own, level.own = level.own, None
+            if tuple(own.words) == LOG_TOKEN and own.message is not None:
+                self._tick_queues.add(int.from_bytes(own.message, "little"))
+            return
         if level.log is not None:
             log, level.log = level.log, None
             log.status = number
@@ -319,6 +341,8 @@ class Reading:
         call.status = status_of(call, number)
         if call.name == "proxy_set_effective_context" and number == 0:
             thread.effective = self._context(call.args["context_id"])
+        if self.clocked and call.name == PERIOD and number == 0:
+            level.taken_back = True
         if self.recorded and number == 0:
             level.written = _to_come(call, level.words)
         if not level.written:
@@ -338,7 +362,9 @@ class Reading:
 
     def _log(self, record: Record, thread: _Thread) -> None:
         level = thread.levels[-1]
-        if level.log is not None:
+        if level.own is not None:
+            level.own.record = record
+        elif level.log is not None:
             level.log.record = record
         else:
             level.record = record
@@ -389,6 +415,8 @@ class Reading:
             self.on_log(log)
 
     def _trap(self, function: str, words: str, thread: _Thread) -> None:
+        if function == READY and thread.stack and thread.stack[-1].name == TICK:
+            function = TICK
         reason, _, backtrace = words.partition("\nProxy-Wasm plugin in-VM backtrace:\n")
         for level in thread.levels:
             self._guest_logs(thread, level)

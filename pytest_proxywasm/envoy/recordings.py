@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,14 +14,16 @@ from ..announce import Report, announced
 from ..engine.cache import ModuleCache
 from ..engine.interface import BadModule
 from ..errors import FilterStartError
+from ..host.clock import START_NS
 from ..model import Request, Response
 from ..trace import Callback, Hostcall, Trace, WasiCall
 from .client import Http1Client, connect
+from .clockwork import TICK, tick_queue
 from .instance import Instance
 from .patience import Patience
 from .process import EnvoyFailure
 from .recorder import FORMAT, recorded
-from .setup import Setup
+from .setup import CLOCKED, RECORDED, Setup
 
 if TYPE_CHECKING:
     from ..filters import Filter
@@ -33,6 +36,12 @@ SAMPLES = (
 )
 ANSWER = Response(200, {"x-sample": "3"}, chunks=[b"a", b"bc"], trailers={"x-t": "4"})
 SAMPLE_SECONDS = 5.0
+CHANGED = {
+    RECORDED: "the trace recorder changes what this guest does, so hostcalls in Envoy are shown without the bytes they "
+    "pass: {problem}",
+    CLOCKED: "taking its time from the test changes what this guest does, so in Envoy its time is real: {problem}",
+}
+"""What is said of a copy that does not do what the guest does."""
 LARGE = 1 << 20
 """Bytes of a guest that takes Envoy seconds to start."""
 Start = Callable[[Setup], Instance]
@@ -50,74 +59,77 @@ class Recordings:
     """
 
     def __init__(
-        self, cache: ModuleCache, version: str, start: Start, report: Report | None, keep: Callable[[str, bytes], None]
+        self,
+        cache: ModuleCache,
+        version: str,
+        start: Start,
+        report: Report | None,
+        keep: Callable[[str, str, bytes], None],
     ) -> None:
         self._cache = cache
         self._version = version
         self._start = start
         self._report = report
         self._keep = keep
-        self._usable: dict[str, bool] = {}
-        self._refused: set[Filter] = set()
+        self._usable: dict[tuple[str, str], bool] = {}
+        self._refused: set[tuple[Filter, str]] = set()
 
     def apply(self, setup: Setup) -> Setup:
-        """The same with the recorder, if all its guests can have it.
+        """The same with the recorder, if all its guests can have it; without the clockwork, if one cannot have that.
 
         A guest is checked in an Envoy of its own, against the untouched guest in another, the first time it is seen
         with this version of Envoy.
         """
-        if setup.guests and all(self._can_be(one, setup) for one in setup.guests):
-            return replace(setup, recorded=True)
-        return setup
+        for clocked in (True, False) if setup.clocked else (False,):
+            copies = [(one, CLOCKED if clocked else RECORDED) for one in setup.filters]
+            copies += [(one, RECORDED) for one in setup.services]
+            if copies and all(self._can_be(one, variant, setup) for one, variant in copies):
+                return replace(setup, recorded=True, clocked=clocked)
+        return replace(setup, clocked=False)
 
-    def _can_be(self, one: Filter, setup: Setup) -> bool:
+    def _can_be(self, one: Filter, variant: str, setup: Setup) -> bool:
         if one.allowed_capabilities is not None:
             return False  # it may not be allowed to log
-        usable = self._usable.get(one.sha256)
+        usable = self._usable.get((one.sha256, variant))
         if usable is None:
-            usable = one not in self._refused and self._find_out(one, setup)
+            usable = (one, variant) not in self._refused and self._find_out(one, variant, setup)
         return usable
 
-    def _find_out(self, one: Filter, setup: Setup) -> bool:
-        key = f"recorder{FORMAT}-{self._version}-{one.sha256}"
+    def _find_out(self, one: Filter, variant: str, setup: Setup) -> bool:
+        key = f"recorder{FORMAT}-{variant}-{self._version}-{one.sha256}"
         with self._cache.lock(key):
             copy = self._cache.get(key)
             if copy is None:
                 try:
-                    copy = recorded(one.wasm_bytes())
+                    copy = recorded(one.wasm_bytes(), queue=tick_queue(one.sha256) if variant == CLOCKED else b"")
                 except BadModule:
-                    self._usable[one.sha256] = False
+                    self._usable[one.sha256, variant] = False
                     return False  # the error for it is that of its start
-                self._keep(one.sha256, copy)
+                self._keep(one.sha256, variant, copy)
                 report = self._report if len(copy) > LARGE else None
                 with announced(report, f"checking the trace recorder with {one.name or 'a filter'} in Envoy, once"):
-                    problem = self._check(one, setup)
+                    problem = self._check(one, variant, setup)
                 if problem is None:
-                    self._refused.add(one)  # it does not start; with another configuration it may
+                    self._refused.add((one, variant))  # it does not start; with another configuration it may
                     return False
                 if problem:
-                    warnings.warn(
-                        f"the trace recorder changes what this guest does, so hostcalls in Envoy are shown without the "
-                        f"bytes they pass: {problem}",
-                        RuntimeWarning,
-                        stacklevel=2,
-                    )
-                    self._usable[one.sha256] = False
+                    warnings.warn(CHANGED[variant].format(problem=problem), RuntimeWarning, stacklevel=2)
+                    self._usable[one.sha256, variant] = False
                     return False
                 self._cache.put(key, copy)
-        self._keep(one.sha256, copy)
-        self._usable[one.sha256] = True
+        self._keep(one.sha256, variant, copy)
+        self._usable[one.sha256, variant] = True
         return True
 
-    def _check(self, one: Filter, setup: Setup) -> str | None:
+    def _check(self, one: Filter, variant: str, setup: Setup) -> str | None:
         """What differs between the guest and its copy; ``None`` if it does not start."""
-        only: Setup = replace(setup, filters=(one,), services=())
+        only: Setup = replace(setup, filters=(one,), services=(), recorded=False, clocked=False)
         if one not in setup.filters:
-            only = replace(setup, filters=(), services=(one,))
+            only = replace(only, filters=(), services=(one,))
         with contextlib.ExitStack() as running:
             instances = []
-            for recording in (False, True):
-                instance = self._start(replace(only, recorded=recording))
+            for with_copy in (only, replace(only, recorded=True, clocked=variant == CLOCKED)):
+                instance = self._start(with_copy)
                 running.callback(instance.stop)
                 instance.reading.keep = "worker" if only.filters else "main"
                 instance.answer_upstream = lambda served: ANSWER
@@ -132,6 +144,8 @@ class Recordings:
 def _sample(instance: Instance) -> Trace:
     """What happens while a filter starts and some traffic passes it."""
     instance.await_ready()
+    if instance.metronome is not None:
+        instance.metronome.set(time.time_ns() - START_NS)  # the other one has no other time
     for request in SAMPLES if instance.setup.filters else ():
         with contextlib.suppress(OSError, EnvoyFailure):  # a filter may crash Envoy, with the recorder or without
             if instance.setup.protocol == "tcp":
@@ -164,6 +178,8 @@ def first_difference(plain: Trace, copy: Trace) -> str:
 
 def _events(trace: Trace) -> Iterator[Callback | Hostcall]:
     for event in trace:
+        if event.name == TICK:
+            continue  # one that comes meanwhile is up to chance, and with the clockwork none does
         yield event
         for call in event.hostcalls:
             if not isinstance(call, WasiCall):  # what a language's runtime asks for can depend on the time

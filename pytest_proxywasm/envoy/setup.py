@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,26 @@ from .configuration import (
     plugin,
     service,
     tcp_proxy,
+    wasm_config,
 )
 
 if TYPE_CHECKING:
     from ..filters import Filter
+    from .metronome import Metronome
 
-__all__ = ["ACCESS_LOG", "CHAIN", "FLUSH_MS", "KEEPER", "NODE", "UPSTREAM", "Setup", "cluster_file"]
+__all__ = [
+    "ACCESS_LOG",
+    "CHAIN",
+    "CLOCKED",
+    "FLUSH_MS",
+    "KEEPER",
+    "METRONOME",
+    "NODE",
+    "RECORDED",
+    "UPSTREAM",
+    "Setup",
+    "cluster_file",
+]
 
 UPSTREAM = "web"
 """The cluster that requests go to."""
@@ -33,6 +47,10 @@ CHAIN = "chain"
 """The listener with the filters."""
 KEEPER = "keeper"
 """The listener whose answers tell that the worker has done all it had to do."""
+METRONOME = "proxywasm-metronome"
+"""The Wasm service that moves the guests' clock, and the cluster it asks."""
+RECORDED, CLOCKED = "recorded", "clocked"
+"""Copies of guests: with the recorder, and with the clockwork as well."""
 ACCESS_LOG = "access"
 FLUSH_MS = 5
 NODE = {"id": "proxywasm", "cluster": "proxywasm"}
@@ -47,6 +65,7 @@ class Setup:
         node: Envoy's node, as JSON.
         routes: Envoy's routes, as JSON; "" for one to the upstream.
         recorded: the guests are run with the recorder in them.
+        clocked: those of the filters have the clockwork in them as well, and their time is the test's.
     """
 
     filters: tuple[Filter, ...] = ()
@@ -56,6 +75,7 @@ class Setup:
     node: str = ""
     routes: str = ""
     recorded: bool = False
+    clocked: bool = False
 
     @property
     def guests(self) -> tuple[Filter, ...]:
@@ -74,21 +94,30 @@ class Setup:
         names = {route.get("route", {}).get("cluster", "") for route in self.route_list}
         return {UPSTREAM, *names} - {""}
 
-    def bootstrap(self, folder: Path, code: Mapping[str, Path], upstream_port: int) -> dict[str, Any]:
+    def bootstrap(
+        self, folder: Path, code: Callable[[Filter, str], Path], upstream_port: int, metronome: Metronome | None = None
+    ) -> dict[str, Any]:
         """Envoy's bootstrap.
 
         Args:
             folder: where Envoy's files are; clusters are read from ``cds.json`` there.
-            code: the file of each guest by its hash.
+            code: gives the file of a guest, or of one of its copies.
             upstream_port: where the upstream listens.
+            metronome: what moves the guests' clock.
         """
-        plugins = [plugin(one, code[one.sha256]) for one in self.filters]
+        copy = RECORDED if self.recorded else ""
+        plugins = [plugin(one, code(one, CLOCKED if self.clocked else copy)) for one in self.filters]
         keeper = connection_manager([], [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}])
         listeners = [listener(KEEPER, [keeper])]
         if self.filters:
             listeners.append(
                 listener(CHAIN, self._chain(plugins, folder), per_connection_buffer_limit_bytes=self.buffer_limit)
             )
+        clusters = [cluster(name, upstream_port) for name in sorted(self.routed_clusters)]
+        services = [service(plugin(one, code(one, copy))) for one in self.services]
+        if metronome is not None:
+            clusters.append(cluster(METRONOME, metronome.port))
+            services.append(service(wasm_config(metronome.file, name=METRONOME)))
         config: dict[str, Any] = {
             "admin": {"address": address(0)},
             "stats_flush_on_admin": True,
@@ -97,11 +126,11 @@ class Setup:
             },
             "static_resources": {
                 "listeners": listeners,
-                "clusters": [cluster(name, upstream_port) for name in sorted(self.routed_clusters)],
+                "clusters": clusters,
             },
         }
-        if self.services:
-            config["bootstrap_extensions"] = [service(plugin(one, code[one.sha256])) for one in self.services]
+        if services:
+            config["bootstrap_extensions"] = services
         config["node"] = {**NODE, **(json.loads(self.node) if self.node else {})}
         return config
 

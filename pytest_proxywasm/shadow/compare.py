@@ -13,7 +13,7 @@ from ..model import Callout, ConnectionRefused, Exchange, GuestLog, Metric, NoHo
 from ..trace import Trace
 from .traces import trace_lines
 
-__all__ = ["compare_connections", "compare_exchanges", "compare_metrics", "compare_scenes"]
+__all__ = ["compare_between", "compare_connections", "compare_exchanges", "compare_metrics", "compare_scenes"]
 
 Pair = tuple[bytes, bytes]
 NOT_SENT = (b":scheme",)
@@ -96,6 +96,13 @@ def compare_scenes(
     lines = trace_lines(*traces, slow=True)
     found += _lines("hostcalls", *([_SIZE.sub("", line) for line in one] for one in lines))
     return found
+
+
+def compare_between(callouts: tuple[Sequence[Callout], Sequence[Callout]], traces: tuple[Trace, Trace]) -> list[str]:
+    """What differs between two exchanges: ticks and answers, and what filters did then; of the mock, and of Envoy."""
+    lines = trace_lines(*traces)
+    found = [*_callouts(*callouts), *_lines("hostcalls", *lines)]
+    return [f"before it, {paragraph}" for paragraph in found]
 
 
 def compare_connections(mock: Any, envoy: Any) -> list[str]:

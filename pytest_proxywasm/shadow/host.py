@@ -13,7 +13,6 @@ from ..errors import (
     FilterError,
     FilterStartError,
     GuestBudgetExceeded,
-    StreamStalled,
 )
 from ..headers import HeadersLike, Text
 from ..host.options import check_protocol
@@ -26,6 +25,7 @@ from .scene import BY_HAND, Part, Scene
 from .shadow import Shadow
 from .stream import ShadowedStream
 from .tcp import ShadowedTcpStream
+from .timeline import MOVED
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from ..model import GuestLog
 
 __all__ = ["ShadowedHost", "open_shadowed"]
-
-LONGEST_WAIT_NS = 1_500_000_000
-"""How much virtual time an exchange may take and still be run in real time."""
 
 
 def open_shadowed(
@@ -75,11 +72,11 @@ class ShadowedHost(MockHost):
         clock = self._proxy.clock
         after_advance = clock.after_advance
 
-        then = clock.now_ns
-
         def advanced() -> None:
-            if clock.now_ns != then:
-                shadow.taint("the virtual clock was moved")
+            if self._scene is not None and clock.now_ns != self._scene.began_ns:
+                self._scene.reason = MOVED
+            if any(stream.compared for stream in self._shadowed):
+                shadow.taint(MOVED)
             if after_advance is not None:
                 after_advance()
 
@@ -119,7 +116,7 @@ class ShadowedHost(MockHost):
             answers.append(chosen(request) if callable(chosen) else chosen)
             return answers[-1]
 
-        began = self.clock.now_ns
+        began, before = self.clock.now_ns, len(self.trace)
         error: FilterError | None = None
         known = len(self.exchanges)
         try:
@@ -147,12 +144,10 @@ class ShadowedHost(MockHost):
         except BaseException:
             shadow.taint("an exchange before it was refused")
             raise
-        if self.clock.now_ns - began > LONGEST_WAIT_NS and not isinstance(error, StreamStalled):
-            shadow.taint("it waits for virtual time to pass")
         if isinstance(error, GuestBudgetExceeded):
             shadow.taint("the filter does not come back")
         upstream_answer = answers[0] if answers else None
-        found = shadow.check(self, exchange, http_version, upstream_answer, error)
+        found = shadow.check(self, exchange, http_version, upstream_answer, error, before=before, began_ns=began)
         if found:
             raise self._differs(exchange, found) from error
         if error is not None:
@@ -225,7 +220,7 @@ class ShadowedHost(MockHost):
         """A connection, in both."""
         self._check_usable()
         check_protocol(self.protocol, "tcp")
-        stream = ShadowedTcpStream(self, self._choose_worker(worker), self._shadow)
+        stream = ShadowedTcpStream(self, self._choose_worker(worker), self._shadow, self._shadowed)
         self._shadowed.append(stream)
         return stream
 

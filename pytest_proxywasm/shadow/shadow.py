@@ -6,7 +6,6 @@ Knows when nothing can be compared any more, and says why.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +21,13 @@ from ..errors import (
     GuestTrap,
     StreamStalled,
 )
-from ..model import Callout, ConnectionRefused, Exchange, Metric, NoHosts, Reset, Timeout
+from ..model import After, ConnectionRefused, Exchange, Metric, Timeout
+from .clusters import Clusters
 from .compare import compare_exchanges, compare_metrics
 from .races import answers_race, calls_in_response, several_wait
 from .scene import Scene
 from .sendable import problem_with_answer, problem_with_request, problem_with_result
+from .timeline import LONGEST_WAIT, TICKS, WAITS, Timeline, seconds_in_vain
 
 if TYPE_CHECKING:
     from ..envoy.pool import Pool
@@ -48,7 +49,6 @@ EARLY = "a callout is refused before the request's body has arrived"
 LATE = "the filter replies to a stream that has ended, which Envoy sometimes survives"
 RACE = "a callout is answered while the request or the upstream's answer is under way as well"
 SEVERAL = "several callouts wait at a time, and what differs may be the order of their answers"
-TICKS = "the filter ticks, and time is real in Envoy"
 
 
 class Shadow:
@@ -62,11 +62,9 @@ class Shadow:
         self._host: EnvoyHost | None = None
         self._closed = False
         self._reason = ""
-        self._handlers: dict[str, Any] = dict(options.get("clusters") or {})
-        self._answers: dict[str, deque[Any]] = {}
-        self._unexpected: list[str] = []
+        self._timeline = Timeline(filters)
+        self._clusters = Clusters(options.get("clusters") or {}, self._set_time)
         self._callouts_seen = 0
-        self._grpc: dict[str, bool] = {}
         self._mock_start: dict[str, Metric] = {}
         self._envoy_start: dict[str, Metric] = {}
         self.node = {**NODE, **(options.get("node") or {})}
@@ -103,6 +101,7 @@ class Shadow:
     def started(self, mock: MockHost) -> None:
         """The mock has started its filters."""
         self._mock_start = dict(mock.metrics)
+        self._timeline.done(mock)
         if any(mock.trace.hostcalls(name) for name in START_EFFECTS):
             self.taint("the filter calls out while it starts, which each of Envoy's VMs does")
         if mock.trace.hostcalls("proxy_set_shared_data") or mock.trace.hostcalls("proxy_enqueue_shared_queue"):
@@ -133,49 +132,57 @@ class Shadow:
     def _open(self) -> EnvoyHost:
         if self._host is None:
             options = {name: self._options[name] for name in IN_BOTH if name in self._options}
-            options["clusters"] = {name: self._handler(name) for name in self._handlers}
-            self._host = EnvoyHost(self._filters, pool=self._pool, on_trap="continue", **options)
+            options["clusters"] = self._clusters.all()
+            clocked = self._timeline.matters
+            self._host = EnvoyHost(self._filters, pool=self._pool, on_trap="continue", clocked=clocked, **options)
             self._envoy_start = self._host.metrics.all()
         return self._host
 
-    # Clusters.
-
     def declare(self, name: str, handler: Any) -> None:
         """A cluster, in Envoy as in the mock."""
-        self._handlers[name] = handler
+        self._clusters.declare(name, handler, self._host)
+
+    def _set_time(self, now_ns: int) -> None:
         if self._host is not None:
-            self._host.cluster(name, self._handler(name))
-
-    def _handler(self, name: str) -> Any:
-        """What answers in Envoy: what answered in the mock, in the same order."""
-        handler = self._handlers[name]
-        if isinstance(handler, (ConnectionRefused, NoHosts)) or _is_script(handler):
-            return handler
-        return Replay(self, name, handler, self._grpc.get(name))
-
-    def next_answer(self, name: str, callout: Callout) -> Any:
-        """What the mock's call was answered with; ``None`` for nothing."""
-        answers = self._answers.get(name)
-        if not answers:
-            self._unexpected.append(
-                f"a call to cluster {name!r} that only Envoy's filter made: {callout.method} {callout.path}"
-            )
-            return Reset()
-        return answers.popleft()
+            self._timeline.set_time(self._host, now_ns)
 
     # A connection.
 
-    def reason(self, mock: MockHost) -> str:
-        """Why nothing can be compared any more; "" if it can."""
-        if not self._reason and _ticks(mock):
+    def reason(self, mock: MockHost, *, connected: bool = True) -> str:
+        """Why nothing can be compared any more; "" if it can.
+
+        Args:
+            connected: connections are open, in which Envoy's filters cannot be made to tick.
+        """
+        self._timeline.look(mock)
+        if not self._reason and connected and self._timeline.ticked(mock):
             self.taint(TICKS)
         if not self._reason and mock.callouts:
             self.taint("connections with callouts are driven by hand")
         return self._reason
 
-    def connect(self) -> EnvoyTcpStream:
-        """The same connection in Envoy."""
-        return self._open().connect()
+    def connect(self, mock: MockHost, before: int, now_ns: int) -> tuple[EnvoyTcpStream | None, list[str]]:
+        """The same connection in Envoy, or none if it cannot be made there; and what differed before it, in words.
+
+        Args:
+            before: how many events there were before it.
+            now_ns: when it begins.
+        """
+        host = self._open()
+        problem = self._problem(mock, host)
+        if problem:
+            self.taint(problem)
+            return None, []
+        found = self._timeline.catch_up(mock, host, self._clusters, before, now_ns)
+        return (None if found else host.connect()), found
+
+    def caught_up(self, mock: MockHost) -> None:
+        """All that happened in the mock has happened in Envoy."""
+        self._timeline.done(mock)
+
+    def _problem(self, mock: MockHost, host: EnvoyHost) -> str:
+        """Why what has happened since the last time cannot be played."""
+        return self._timeline.problem(mock, self._clusters, clocked=host.instance.setup.clocked, worker=self._worker)
 
     def count_connection(self, reason: str) -> None:
         """A connection is over, or cannot be compared any more."""
@@ -199,20 +206,25 @@ class Shadow:
     def play(self, scene: Scene) -> list[str]:
         """Do in Envoy what the test has done by hand; what differs, in words."""
         mock = scene.mock
-        if _ticks(mock):
-            self.taint(TICKS)
+        self._timeline.look(mock)
         problem = scene.problem()
         if problem:
             self.taint(problem)
+        if not self._reason:
+            problem = self._problem(mock, self._open())
+            if problem:
+                self.taint(problem)
         if self._reason:
             for _ in scene.parts:
                 self._checks.skip(self._reason)
             return []
+        self._queue_answers(mock, scene.calls_at)
         for call in scene.calls:
-            self._learn_protocol(call)
+            self._clusters.learn_protocol(call, self._host)
         host = self._open()
-        found = scene.play(host)
+        found = self._timeline.catch_up(mock, host, self._clusters, scene.events_at, scene.began_ns) or scene.play(host)
         self._callouts_seen = len(mock.callouts)
+        self._timeline.done(mock)
         found += self._compare_metrics(mock, host)
         if found:
             self._checks.differed += len(scene.parts)
@@ -226,18 +238,47 @@ class Shadow:
     # An exchange.
 
     def check(
-        self, mock: MockHost, exchange: Exchange, http_version: str, upstream: Any, error: FilterError | None
+        self,
+        mock: MockHost,
+        exchange: Exchange,
+        http_version: str,
+        upstream: Any,
+        error: FilterError | None,
+        *,
+        before: int,
+        began_ns: int,
     ) -> list[str]:
-        """Run the exchange in Envoy as well; what differs, in words."""
-        self._look_for_reasons(mock, exchange, http_version, upstream, error)
+        """Run the exchange in Envoy as well; what differs, in words.
+
+        Args:
+            before: how many events there were in the mock before it.
+            began_ns: when it began there.
+        """
+        self._timeline.look(mock)
+        self._look_for_reasons(mock, exchange, http_version, upstream, error, mock.clock.now_ns - began_ns)
         if self._reason:
             self._checks.skip(self._reason)
             return []
         assert exchange.request is not None
-        self._queue_answers(mock)
+        self._queue_answers(mock, len(mock.callouts))
         try:
             host = self._open()
-            envoy, failure = self._run(host, exchange, http_version, upstream)
+            problem = self._problem(mock, host)
+            if problem:
+                self.skip(problem)
+                return []
+            found = self._timeline.catch_up(mock, host, self._clusters, before, began_ns)
+            if found:
+                self._checks.differed += 1
+                self.taint("what happened before it was not the same")
+                return found
+            host.instance.while_waiting = self._timeline.player(host, mock.trace[before:])
+            try:
+                with self._clusters.refusing(exchange.callouts, host):
+                    envoy, failure = self._run(host, exchange, http_version, upstream)
+            finally:
+                host.instance.while_waiting = None
+            self._timeline.done(mock)
         except FilterStartError as refused:
             self._checks.differed += 1
             self.taint("Envoy does not start the filter")
@@ -246,15 +287,12 @@ class Shadow:
         if late and not isinstance(failure, EnvoyCrashError):
             self.skip(LATE)
             return []
-        found = [*self._unexpected, *self._compare_ends(error, failure)]
-        self._unexpected.clear()
+        found = [*self._clusters.unexpected, *self._compare_ends(error, failure)]
+        self._clusters.unexpected.clear()
         if not isinstance(failure, EnvoyCrashError):
             if not isinstance(error, EnvoyCrashError):
                 found += self._compare_exchange(exchange, envoy, host)
                 found += self._compare_metrics(mock, host)
-        if found and any(event.name == "proxy_on_tick" for event in host.trace):
-            self.skip(TICKS)
-            return []
         if found and several_wait(exchange.trace):
             self.skip(SEVERAL)
             return []
@@ -269,6 +307,12 @@ class Shadow:
         else:
             self._checks.agreed += 1
         return found
+
+    def _queue_answers(self, mock: MockHost, until: int) -> None:
+        """Have the callouts up to this one answered in Envoy as they were in the mock."""
+        calls = mock.callouts[self._callouts_seen : until]
+        self._clusters.queue(calls, self._timeline.times_of_answers(mock), self._host)
+        self._callouts_seen = until
 
     def _run(
         self, host: EnvoyHost, exchange: Exchange, http_version: str, upstream: Any
@@ -322,54 +366,42 @@ class Shadow:
         return [f"it ends with {ours} in the mock, and with {theirs} in Envoy:\n    {failure or error}"]
 
     def _look_for_reasons(
-        self, mock: MockHost, exchange: Exchange, http_version: str, upstream: Any, error: FilterError | None
+        self,
+        mock: MockHost,
+        exchange: Exchange,
+        http_version: str,
+        upstream: Any,
+        error: FilterError | None,
+        waited_ns: int,
     ) -> None:
         if self._reason:
             return
+        if self._timeline.ticked_in(exchange):
+            # The ticks take no time in Envoy.
+            waited_ns = round(1e9 * (seconds_in_vain(exchange.callouts) + _seconds(upstream)))
+        if waited_ns > LONGEST_WAIT * 1e9 and not isinstance(error, StreamStalled):
+            self.taint(WAITS)
         if exchange.request is not None:
             request = exchange.request
             problem = problem_with_request(request, http_version) or problem_with_answer(upstream, request)
             problem = problem or problem_with_result(exchange, http_version)
             if problem:
                 self.taint(problem)
-        if _ticks(mock):
-            self.taint(TICKS)
         if answers_race(exchange.trace):
             self.taint(RACE)
         if isinstance(error, AbiError) or any(isinstance(one, AbiError) for one in exchange.errors):
             self.taint(BROKEN)
         has_body = exchange.request is not None and (exchange.request.body or exchange.request.chunks is not None)
-        for one in mock.callouts[self._callouts_seen :]:
-            answer = one.outcome
-            if isinstance(answer, ConnectionRefused) and has_body:
-                self.taint(EARLY)
-            handler = self._handlers.get(one.cluster)
-            if isinstance(answer, (ConnectionRefused, NoHosts)) and not isinstance(
-                handler, (ConnectionRefused, NoHosts)
-            ):
-                self.taint("a callout is refused by a cluster that accepts others")
-            elif answer is None and handler is not None and not isinstance(handler, Timeout):
-                self.taint(UNDER_WAY)
+        calls = mock.callouts[self._callouts_seen :]
+        if has_body and any(isinstance(one.outcome, ConnectionRefused) for one in exchange.callouts):
+            self.taint(EARLY)
+        if self._clusters.unanswered(calls):
+            self.taint(UNDER_WAY)
+        problem = self._clusters.problem(exchange.callouts)
+        if problem:
+            self.taint(problem)
         if error is not None and any(one.failure_policy == "fail_reload" for one in self._filters):
             self.taint("the VM is replaced after a while, in real time in Envoy")
-
-    def _queue_answers(self, mock: MockHost) -> None:
-        callouts = mock.callouts
-        for one in callouts[self._callouts_seen :]:
-            self._learn_protocol(one)
-            answer = one.outcome if one.outcome is not None else Timeout()
-            if one.outcome is None and self._handlers.get(one.cluster) is None:
-                answer = None
-            self._answers.setdefault(one.cluster, deque()).append(answer)
-        self._callouts_seen = len(callouts)
-
-    def _learn_protocol(self, callout: Callout) -> None:
-        """A cluster that is called by gRPC speaks HTTP/2, whatever it answers."""
-        name, grpc = callout.cluster, callout.kind != "http"
-        if self._grpc.get(name) != grpc and name in self._handlers:
-            self._grpc[name] = grpc
-            if self._host is not None:
-                self._host.cluster(name, self._handler(name))
 
     # The end.
 
@@ -381,28 +413,6 @@ class Shadow:
                 self._host.close()
 
 
-class Replay:
-    """A cluster's handler in Envoy that answers as the mock's calls were answered.
-
-    It shows what the real one answers, by which the cluster's protocol is chosen.
-    """
-
-    def __init__(self, shadow: Shadow, name: str, handler: Any, grpc: bool | None) -> None:
-        self._shadow = shadow
-        self._name = name
-        self.handler = handler
-        self.grpc = grpc
-
-    def __call__(self, callout: Callout) -> Any:
-        return self._shadow.next_answer(self._name, callout)
-
-
-def _is_script(handler: Any) -> bool:
-    import inspect
-
-    return inspect.isgeneratorfunction(handler)
-
-
-def _ticks(mock: MockHost) -> bool:
-    calls = mock.trace.hostcalls("proxy_set_tick_period_milliseconds")
-    return any(call.args.get("tick_period", call.args.get("period", 1)) for call in calls)
+def _seconds(upstream: Any) -> float:
+    """How long an upstream takes."""
+    return upstream.seconds if isinstance(upstream, After) else 0

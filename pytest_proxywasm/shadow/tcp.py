@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._tracebacks import hide_own_errors as __tracebackhide__  # noqa: F401
@@ -24,21 +24,30 @@ __all__ = ["ShadowedTcpStream"]
 class ShadowedTcpStream(TcpStream):
     """The mock's connection; the test sees what it does."""
 
-    def __init__(self, host: MockHost, worker: Worker, shadow: Shadow) -> None:
+    def __init__(
+        self, host: MockHost, worker: Worker, shadow: Shadow, others: Sequence[ShadowedTcpStream] = ()
+    ) -> None:
         self._shadow = shadow
         self._other: EnvoyTcpStream | None = None
         self._counted = False
         error: FilterError | None = None
+        before, now_ns = len(host.trace), host.clock.now_ns
+        connected = any(stream.compared for stream in others)
         try:
             super().__init__(host, worker)
         except FilterError as caught:
             error = caught
-        reason = shadow.reason(host)
-        if reason:
-            self._count(reason)
-        else:
-            self._other = shadow.connect()
+        reason = shadow.reason(host, connected=connected)
+        found: list[str] = []
+        if not reason:
+            self._other, found = shadow.connect(host, before, now_ns)
+        if found:
+            self._counted = True
+            raise shadow.connection_differs("connect()", found) from error
+        if self._other is not None:
             self._compare("connect()", error)
+        else:
+            self._count(reason or shadow.reason(host))
         if error is not None:
             raise error
 
@@ -104,6 +113,7 @@ class ShadowedTcpStream(TcpStream):
 
     def _compare(self, what: str, error: FilterError | None) -> None:
         assert self._other is not None
+        self._shadow.caught_up(self._host)
         found = compare_connections(self, self._other)
         if found:
             self._other = None
@@ -114,6 +124,11 @@ class ShadowedTcpStream(TcpStream):
         if not self._counted:
             self._counted = True
             self._shadow.count_connection(reason)
+
+    @property
+    def compared(self) -> bool:
+        """Whether it is open in Envoy as well."""
+        return self._other is not None and not self.finished
 
     def finish_comparing(self) -> None:
         """The host closes."""

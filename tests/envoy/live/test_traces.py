@@ -150,7 +150,7 @@ def test_a_recorder_that_changes_a_guest_is_not_used(
         '(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))'
         '(func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 64)))'
     )
-    monkeypatch.setattr(recordings, "recorded", lambda wasm: other)
+    monkeypatch.setattr(recordings, "recorded", lambda wasm, **options: other)
     with pytest.warns(RuntimeWarning, match="the trace recorder changes what this guest does"):
         assert check(envoy, tmp_path, probe("")) == [False]
     assert list((tmp_path / "compiled").glob("recorder*.bin")) == []

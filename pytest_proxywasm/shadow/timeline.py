@@ -1,0 +1,273 @@
+"""The time of a mock host in its Envoy: what happened there between exchanges, and ticks during them, happens here.
+
+It needs the clockwork in Envoy's guests. Without it time matters to nobody as long as no guest reads a clock or ticks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ..abi.enums import Status
+from ..envoy.clockwork import PERIOD, TICK, TIMES, tick_queue
+from ..envoy.process import EnvoyFailure
+from ..host.clock import START_NS
+from ..model import Callout, Exchange, Timeout
+from ..trace import Callback, Trace
+from .compare import compare_between
+
+if TYPE_CHECKING:
+    from ..envoy.host import EnvoyHost
+    from ..filters import Filter
+    from ..mock import MockHost
+    from .clusters import Clusters
+
+__all__ = ["ANSWERS", "LONGEST_WAIT", "MOVED", "TICKS", "WAITS", "Timeline", "seconds_in_vain"]
+
+QUEUES = "filters tick and use queues, and the ticks take a queue of their own in Envoy"
+MOVED = "the virtual clock was moved"
+TICKS = "the filter ticks, and time is real in Envoy"
+WAITS = "it waits for virtual time to pass"
+CALLS = {"proxy_http_call": "call_id", "proxy_grpc_call": "call_id", "proxy_grpc_stream": "stream_id"}
+QUEUE_CALLS = tuple(f"proxy_{verb}_shared_queue" for verb in ("register", "resolve", "enqueue", "dequeue"))
+SECONDS = 5.0
+"""How long Envoy may take for what the mock did, besides timeouts."""
+LONGEST_WAIT = 1.5
+"""For how many seconds of virtual time Envoy is waited for in real time."""
+LONGEST_VAIN = 6.0
+"""The same for callouts that nobody answers, together."""
+MOST_TICKS = 1000
+"""How many ticks are played before an exchange, or during it."""
+ANSWERS = {"proxy_on_http_call_response": "call_id", "proxy_on_grpc_close": "call_or_stream_id"}
+
+
+class Timeline:
+    """How far one mock host has come, and how far its Envoy.
+
+    Attributes:
+        ticking: the names of filters that have asked for ticks.
+        reads: whether a filter has read a clock.
+    """
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        self._filters = filters
+        self._seen = 0
+        self._played = 0
+        self._calls = 0
+        self._offset = 0
+        self.ticking: set[str] = set()
+        self.reads = False
+        self._queues = False
+        self._services: set[str] = set()
+
+    def look(self, mock: MockHost) -> None:
+        """Take note of what the mock's filters have asked for."""
+        trace = mock.trace
+        for event in trace[self._seen :]:
+            for call in event.hostcalls:
+                ticks = call.name == PERIOD and bool(call.args.get("period"))
+                if event.worker < 0 and (ticks or call.name in TIMES):
+                    self._services.add(TICKS if ticks else MOVED)
+                elif ticks:
+                    self.ticking.add(event.filter)
+                self.reads = self.reads or call.name in TIMES
+                self._queues = self._queues or call.name in QUEUE_CALLS
+        self._seen = len(trace)
+
+    def done(self, mock: MockHost) -> None:
+        """Everything so far has happened in Envoy as well."""
+        self._played = len(mock.trace)
+        self._calls = len(mock.callouts)
+
+    def ticked_in(self, exchange: Exchange) -> bool:
+        """Whether a filter has ticked during an exchange."""
+        return any(event.name == TICK for event in exchange.trace)
+
+    def times_of_answers(self, mock: MockHost) -> dict[int, int]:
+        """When callouts have been answered since the last time, by their ids."""
+        return {
+            event.args[ANSWERS[event.name]]: event.time_ns
+            for event in mock.trace[self._played :]
+            if event.name in ANSWERS and event.time_ns is not None
+        }
+
+    def ticked(self, mock: MockHost) -> bool:
+        """Whether a filter has ticked since the last time."""
+        return any(event.name == TICK for event in mock.trace[self._played :])
+
+    @property
+    def matters(self) -> bool:
+        """Whether a filter would notice another time."""
+        return bool(self.ticking) or self.reads
+
+    def problem(self, mock: MockHost, clusters: Clusters, *, clocked: bool, worker: int | None) -> str:
+        """Why what happened since the last time cannot be played; "" if it can.
+
+        Args:
+            clusters: what answers there.
+            clocked: the clockwork is in Envoy's guests.
+            worker: the mock's worker that Envoy's stands for.
+        """
+        if TICKS in self._services or (self.ticking and not clocked):
+            return TICKS
+        if self.ticking and self._queues:
+            return QUEUES
+        if mock.clock.now_ns != START_NS and (MOVED in self._services or (self.reads and not clocked)):
+            return MOVED
+        events = mock.trace[self._played :]
+        ticks = [event for event in events if event.name == TICK]
+        if any(event.worker != (worker or 0) for event in ticks):
+            return "several workers are used"
+        if any(self._queue(event) is None for event in ticks):
+            return TICKS
+        if len(ticks) > MOST_TICKS:
+            return WAITS
+        calls = mock.callouts[self._calls :]
+        if ticks and seconds_in_vain(calls) > LONGEST_VAIN:
+            return WAITS
+        for tick in _phases(events):
+            problem = clusters.problem(_made(tick, calls))
+            if problem:
+                return problem
+        return _problem_with_answers(events, calls) if ticks else ""
+
+    def _queue(self, tick: Callback) -> tuple[str, bytes] | None:
+        """The queue of the filter that ticks; ``None`` if it may be another's as well."""
+        found = [one for one in self._filters if one.name == tick.filter]
+        guests = [one.sha256 for one in self._filters if one.name in self.ticking]
+        if len(found) != 1 or guests.count(found[0].sha256) != 1:
+            return None
+        return found[0].vm_id, tick_queue(found[0].sha256)
+
+    # In Envoy.
+
+    def catch_up(self, mock: MockHost, host: EnvoyHost, clusters: Clusters, until: int, now_ns: int) -> list[str]:
+        """Let happen in Envoy what has happened in the mock since the last time; what differs, in words.
+
+        Args:
+            clusters: what answers there.
+            until: the number of events up to which it is played.
+            now_ns: when what comes next begins.
+        """
+        try:
+            found = self._play(mock, host, clusters, until)
+            self.set_time(host, now_ns)
+        except EnvoyFailure as error:
+            return [f"before it, {error}"]
+        return found
+
+    def _play(self, mock: MockHost, host: EnvoyHost, clusters: Clusters, until: int) -> list[str]:
+        events = [event for event in mock.trace[self._played : until] if event.worker >= 0]
+        found: list[str] = []
+        if events:
+            host.instance.read()
+            start = host.mark()
+            calls = mock.callouts[self._calls :]
+            waits = seconds_in_vain(calls)
+            count = 0
+            for phase in _phases(events):
+                with clusters.refusing(_made(phase, calls), host):
+                    if phase and phase[0].name == TICK:
+                        self._tick(host, phase[0])
+                    count += len(phase)
+                    self._await(host, start["trace"], count, waits)
+            instance = host.instance
+            served = [instance.callout(one) for one in instance.served[start["served"] :]]
+            other = Trace(instance.reading.trace[start["trace"] :], decoded=instance.reading.trace.decoded)
+            found = compare_between((_made(events, calls), served), (Trace(events), other))
+        return found
+
+    def set_time(self, host: EnvoyHost, now_ns: int) -> None:
+        """Tell Envoy's guests what time it is."""
+        metronome = host.instance.metronome
+        if metronome is not None and now_ns - START_NS != self._offset:
+            self._offset = now_ns - START_NS
+            metronome.set(self._offset)
+
+    def player(self, host: EnvoyHost, events: Sequence[Callback]) -> Callable[[], None] | None:
+        """What to call while Envoy is waited for, so that it ticks as the mock did during an exchange.
+
+        ``None`` if the mock did not.
+        """
+        mine = [event for event in events if event.worker >= 0]
+        waiting = [(number, event) for number, event in enumerate(mine) if event.name == TICK]
+        if not waiting:
+            return None
+        start = host.mark()["trace"]
+
+        def play() -> None:
+            while waiting and len(host.instance.reading.trace) - start >= waiting[0][0]:
+                self._tick(host, waiting.pop(0)[1])
+                host.instance.keeper.pass_through()
+                host.instance.read()
+
+        return play
+
+    def _tick(self, host: EnvoyHost, event: Callback) -> None:
+        metronome = host.instance.metronome
+        assert metronome is not None
+        assert event.time_ns is not None
+        self._offset = event.time_ns - START_NS
+        metronome.set(self._offset, self._queue(event))
+
+    def _await(self, host: EnvoyHost, start: int, count: int, waits: float) -> None:
+        """Wait until Envoy has come as far as the mock had; for a filter that does something else not for ever."""
+        instance = host.instance
+        deadline = time.monotonic() + SECONDS + waits
+        there = False
+        while time.monotonic() < deadline and not there:
+            # The log may have been read while the last callback ran: once more.
+            there = len(instance.reading.trace) - start >= count
+            instance.keeper.pass_through()
+            instance.read()
+
+
+def _phases(events: Iterable[Callback]) -> list[list[Callback]]:
+    """What happened before the first tick, and what from each to the next."""
+    phases: list[list[Callback]] = [[]]
+    for event in events:
+        if event.name == TICK:
+            phases.append([])
+        phases[-1].append(event)
+    return phases
+
+
+def _made(events: Iterable[Callback], calls: Iterable[Callout]) -> list[Callout]:
+    """The callouts that were made in these callbacks, of all that were made at the time."""
+    waiting = list(calls)
+    found = []
+    for event in events:
+        for call in event.hostcalls:
+            result = CALLS.get(call.name)
+            if result is None:
+                continue
+            # One to a cluster without hosts has no id.
+            number = 0 if call.status else call.results[result]
+            one = next(
+                (one for one in waiting if one.id == number and (number or call.status == Status.INTERNAL_FAILURE)),
+                None,
+            )
+            if one is not None:
+                waiting.remove(one)
+                found.append(one)
+    return found
+
+
+def _problem_with_answers(events: Iterable[Callback], calls: Iterable[Callout]) -> str:
+    """Why the answers between ticks cannot be played: in Envoy they come at once, or not at all."""
+    made = list(calls)
+    under_way: dict[int, Callout] = {}
+    for event in events:
+        key = ANSWERS.get(event.name)
+        if key is not None:
+            under_way.pop(event.args[key], None)
+        if event.name == TICK and any(not isinstance(one.outcome, Timeout) for one in under_way.values()):
+            return "a filter ticks while an answer to it is under way"
+        under_way.update((one.id, one) for one in _made([event], made) if one.id)
+    return ""
+
+
+def seconds_in_vain(calls: Iterable[Callout]) -> float:
+    """For how long callouts were waited for that nobody answered: in Envoy that takes real time."""
+    return sum(one.timeout or 0 for one in calls if isinstance(one.outcome, Timeout))
