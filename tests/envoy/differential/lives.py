@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -16,10 +16,15 @@ __all__ = ["GALLERY", "Life", "Step", "gallery_lives", "probe_lives"]
 
 @dataclass(frozen=True)
 class Step:
-    """One exchange: the arguments of ``host.request``."""
+    """One exchange: the arguments of ``host.request``.
+
+    Attributes:
+        after: how many seconds pass before it.
+    """
 
     arguments: dict[str, Any]
     upstream: Any
+    after: float = 0
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,13 @@ def exchanges(draw: Any) -> Step:
 LIVES_STEPS = st.lists(exchanges(), min_size=1, max_size=6)
 
 
+@st.composite
+def _in_time(draw: Any, steps: list[Step]) -> list[Step]:
+    """The same exchanges, with time between them."""
+    passes = st.sampled_from([0.0, 0.0, 0.25, 2.5, 5.0, 61.7])
+    return [replace(step, after=draw(passes)) for step in steps]
+
+
 def _pairs(key: str) -> st.SearchStrategy[list[str]]:
     name = st.sampled_from(["x-a", "x-b", "cookie", "content-type", "x-new", "server", "date", ":path", "accept"])
     value = st.sampled_from(["1", "two words", "a,b", "/p?q", ""])
@@ -163,6 +175,7 @@ GALLERY: dict[str, st.SearchStrategy[str]] = {
     "panic": st.just("filter=panic"),
     "callout": st.just("filter=callout\ncluster=auth\npath=/check\ntimeout-ms=1000"),
     "grpc": st.just("filter=grpc\ncluster=auth"),
+    "fetcher": st.sampled_from(["1500", "2500"]).map(lambda ms: f"filter=fetcher\ncluster=auth\nperiod-ms={ms}"),
 }
 """The gallery's filters by kind."""
 
@@ -178,6 +191,10 @@ GRPC_CALLS = st.one_of(
     ),
     st.sampled_from([pw.Reset(), pw.ConnectionRefused(), pw.NoHosts(), pw.Response(500), pw.Response(200, body="x")]),
 )
+FETCHED = st.lists(st.one_of(HTTP_CALLS, st.just(pw.Timeout())), min_size=1, max_size=3).map(
+    lambda answers: [*answers, *[pw.Response(200, body="last")] * 300]
+)
+"""Several answers, one after the other."""
 FILTER = st.fixed_dictionaries(
     {},
     optional={
@@ -192,9 +209,12 @@ FILTER = st.fixed_dictionaries(
 def gallery_lives(draw: Any, kinds: tuple[str, ...]) -> Life:
     """A gallery filter's host and its exchanges."""
     kind = draw(st.sampled_from(kinds))
-    answers = {"callout": HTTP_CALLS, "grpc": GRPC_CALLS}.get(kind)
+    answers = {"callout": HTTP_CALLS, "grpc": GRPC_CALLS, "fetcher": st.one_of(HTTP_CALLS, FETCHED)}.get(kind)
     clusters = {"auth": draw(answers)} if answers is not None else {}
-    return Life([{**draw(FILTER), "configuration": draw(GALLERY[kind])}], clusters, draw(LIVES_STEPS))
+    steps = draw(LIVES_STEPS)
+    if kind == "fetcher" or draw(st.integers(0, 5)) == 0:
+        steps = draw(_in_time(steps))
+    return Life([{**draw(FILTER), "configuration": draw(GALLERY[kind])}], clusters, steps)
 
 
 STEPS_OF_A_PROBE = 4
@@ -207,11 +227,14 @@ def probe_lives(draw: Any) -> Life:
     count = draw(st.sampled_from([1, 1, 1, 2]))
     filters = []
     caller = draw(st.integers(-3, count - 1))
+    ticker = draw(st.integers(-4, count - 1))
     for number in range(count):
         contexts = [count + exchange * count + number + 1 for exchange in range(len(steps))]
         options = draw(FILTER)
         if count > 1:
             options["name"] = "ab"[number]
-        filters.append({**options, "configuration": draw(scripts(contexts, calls=number == caller))})
+        filters.append(
+            {**options, "configuration": draw(scripts(contexts, calls=number == caller, ticks=number == ticker))}
+        )
     clusters = {"auth": draw(HTTP_CALLS), "grpc": draw(GRPC_CALLS)}
-    return Life(filters, clusters, steps)
+    return Life(filters, clusters, draw(_in_time(steps)) if ticker >= 0 else steps)

@@ -23,6 +23,7 @@ import pytest_proxywasm as pw
 from pytest_proxywasm.abi.enums import MetricType, Status
 from pytest_proxywasm.headers import to_text
 from pytest_proxywasm.host import buffers, callouts, headermap, properties, shared
+from pytest_proxywasm.host.context import RootContext
 from pytest_proxywasm.host.headermap import HeaderMap
 from pytest_proxywasm.host.http import codec, connection_manager, context, ends, iteration, reply, stream, table
 from pytest_proxywasm.host.http.table import DataVerdict, Effect, Event, Iteration, Step
@@ -159,6 +160,9 @@ def _verdict_one_drops() -> Iterator[None]:
 
 
 MUTATIONS: dict[str, Mutation] = {
+    "ticks are not stopped by a period of 0": _replaced(
+        RootContext, "set_tick_period", lambda old: lambda self, period: old(self, period) if period else None
+    ),
     "replacing a header keeps its place": _replaced(HeaderMap, "replace", lambda old: HeaderMap.set),
     "removing a header leaves its second entry": _replaced(HeaderMap, "remove", lambda old: _remove_first),
     "the last value of a header is got, not the first": _replaced(HeaderMap, "get", lambda old: _last_value),
@@ -235,12 +239,13 @@ def observe(life: Life) -> list[str]:
     seen: list[str] = []
     with toolkit.host(*chain, clusters=life.clusters, on_trap="continue") as host:
         for step in life.steps:
+            host.clock.advance(step.after)
             with suppress(pw.StreamStalled, pw.EnvoyCrashError, pw.NotEmulatedError):
                 host.request(**step.arguments, upstream=step.upstream)
             one = host.exchanges[-1] if host.exchanges else pw.Exchange()
             calls = [(call.headers, call.body) for call in one.callouts]
             seen.append(f"{one.details} {calls!r} {one.response!r} {one.upstream_request!r} {one.trace.text()}")
-        seen.append(to_text(repr(dict(host.metrics)).encode()))
+        seen += [to_text(repr(dict(host.metrics)).encode()), host.trace.text()]
     return seen
 
 

@@ -22,6 +22,7 @@ def run(toolkit: Toolkit, filter: pw.Filter, life: Life) -> int:
         for step in life.steps:
             try:
                 done += 1
+                host.clock.advance(step.after)
                 host.request(**step.arguments, upstream=step.upstream)
             except pw.EnvoyDiffersError as error:
                 note = f"exchange {done} of {life!r}"

@@ -230,12 +230,31 @@ def _called(draw: Any, contexts: list[int]) -> list[str]:
 
 
 @st.composite
-def scripts(draw: Any, contexts: list[int], *, calls: bool) -> str:
+def _ticking(draw: Any, calls: bool) -> list[str]:
+    """What a filter does every so often.
+
+    Args:
+        calls: it may call out, and see the answer.
+    """
+    lines = [f"cfg tick {draw(st.sampled_from('300 700 2000 2500'.split()))}"]
+    for template in draw(st.lists(st.sampled_from(("time", *OTHER_OPERATIONS)), max_size=3)):
+        lines.append(f"tick{draw(SELECTORS)} {_filled(draw, template, 'tick')}")
+    if draw(st.integers(0, 2)) == 0:
+        lines.append(f"tick{draw(st.sampled_from(['#1', '#2']))} tick {draw(st.sampled_from(['0', '500', '3000']))}")
+    if calls and draw(st.booleans()):
+        lines += [f"tick{draw(st.sampled_from(['', '#1', '#2']))} {_filled(draw, CALL, 'tick')}"]
+        lines += ["http pairs 6", "http bget 4 0 100", "http time"]
+    return lines
+
+
+@st.composite
+def scripts(draw: Any, contexts: list[int], *, calls: bool, ticks: bool) -> str:
     """What one filter does.
 
     Args:
         contexts: the context of each exchange's stream.
         calls: it calls out; one filter at most does, so that no two answers race.
+        ticks: it ticks; one filter at most does, because they are the same guest.
     """
     some = st.one_of(*[_operation()] * 6, _sequence(), _sequence(), _held(), _held(), _returned())
     parts = draw(st.lists(some, max_size=6))
@@ -245,6 +264,8 @@ def scripts(draw: Any, contexts: list[int], *, calls: bool) -> str:
             lines.append(f"{event}h rem {number} content-length")
     if calls:
         lines += draw(_called(contexts))
+    if ticks:
+        lines += draw(_ticking(not calls))
     if draw(st.integers(0, 2)):
         lines += ALWAYS
     return "\n".join(lines)
