@@ -121,7 +121,7 @@ def exchanges(draw: Any) -> Step:
     method = draw(METHODS if version == "1.1" else st.one_of(METHODS, st.just("odd")))
     body = {} if method == "HEAD" else draw(bodies())
     arguments = {"method": method, "path": draw(PATHS), "headers": draw(HEADERS), "http_version": version, **body}
-    if draw(st.integers(0, 5)) == 0:
+    if draw(st.integers(0, 3)) == 0:
         arguments["headers"] = [("content-type", "application/grpc"), *arguments["headers"]]
     if draw(st.integers(0, 7)) == 0:
         arguments["authority"] = draw(st.sampled_from(["a", "example.com:8080", "[::1]:80"]))
