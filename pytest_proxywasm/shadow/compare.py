@@ -55,11 +55,7 @@ def compare_exchanges(
         found += _value("queue callbacks", len(mock.trace.callbacks(QUEUE)), len(envoy.trace.callbacks(QUEUE)))
     trace = Trace(event for event in mock.trace if event.name != QUEUE and not (services and event.worker < 0))
     other = Trace((event for event in envoy.trace if event.name != QUEUE), decoded=envoy.trace.decoded)
-    lines = trace_lines(trace, other, slow=slow)
-    found += _lines(
-        "hostcalls", *([_NUMBER.sub("#", _SIZE.sub("", line)) for line in one] if slow else one for one in lines)
-    )
-    return found
+    return found + _lines("hostcalls", *_without_digits(trace_lines(trace, other, slow=slow), slow))
 
 
 def _without(logs: Iterable[GuestLog], contexts: set[int]) -> list[GuestLog]:
@@ -98,11 +94,22 @@ def compare_scenes(
     return found
 
 
-def compare_between(callouts: tuple[Sequence[Callout], Sequence[Callout]], traces: tuple[Trace, Trace]) -> list[str]:
-    """What differs between two exchanges: ticks and answers, and what filters did then; of the mock, and of Envoy."""
-    lines = trace_lines(*traces)
-    found = [*_callouts(*callouts), *_lines("hostcalls", *lines)]
+def compare_between(
+    callouts: tuple[Sequence[Callout], Sequence[Callout]], traces: tuple[Trace, Trace], *, slow: bool = False
+) -> list[str]:
+    """What differs between two exchanges: ticks and answers, and what filters did then.
+
+    Args:
+        callouts, traces: of the mock, and of Envoy.
+        slow: as for `compare_exchanges`.
+    """
+    found = [*_callouts(*callouts), *_lines("hostcalls", *_without_digits(trace_lines(*traces, slow=slow), slow))]
     return [f"before it, {paragraph}" for paragraph in found]
+
+
+def _without_digits(lines: Iterable[list[str]], slow: bool) -> Iterable[list[str]]:
+    """The lines of two traces, without numbers and sizes if those depend on how long things took."""
+    return ([_NUMBER.sub("#", _SIZE.sub("", line)) for line in one] if slow else one for one in lines)
 
 
 def compare_connections(mock: Any, envoy: Any) -> list[str]:

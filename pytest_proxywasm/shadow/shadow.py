@@ -21,13 +21,13 @@ from ..errors import (
     GuestTrap,
     StreamStalled,
 )
-from ..model import After, ConnectionRefused, Exchange, Metric, Timeout
+from ..model import After, ConnectionRefused, Exchange, Metric, Request, Timeout
 from .clusters import Clusters
 from .compare import compare_exchanges, compare_metrics
 from .races import answers_race, calls_in_response, several_wait
 from .scene import Scene
 from .sendable import problem_with_answer, problem_with_request, problem_with_result
-from .timeline import LONGEST_WAIT, TICKS, WAITS, Timeline, seconds_in_vain
+from .timeline import LONGEST_WAIT, TICKS, TWO_DIGITS, WAITS, Player, Timeline, seconds_in_vain
 
 if TYPE_CHECKING:
     from ..envoy.pool import Pool
@@ -42,8 +42,7 @@ IN_BOTH = ("protocol", "services", "clusters", "node", "routes", "buffer_limit")
 START_EFFECTS = ("proxy_http_call", "proxy_grpc_call", "proxy_grpc_stream")
 UNDER_WAY = "a callout is still under way when the exchange ends"
 MERGE_SECONDS = 5.0
-TWO_DIGITS = 0.009
-"""Seconds from which on x-envoy-upstream-service-time, in milliseconds, may have two digits; the mock's has one."""
+TICKS_SECONDS = 20.0
 BROKEN = "the filter does what breaks the stream in Envoy in no defined way"
 EARLY = "a callout is refused before the request's body has arrived"
 LATE = "the filter replies to a stream that has ended, which Envoy sometimes survives"
@@ -272,12 +271,9 @@ class Shadow:
                 self._checks.differed += 1
                 self.taint("what happened before it was not the same")
                 return found
-            host.instance.while_waiting = self._timeline.player(host, mock.trace[before:])
-            try:
-                with self._clusters.refusing(exchange.callouts, host):
-                    envoy, failure = self._run(host, exchange, http_version, upstream)
-            finally:
-                host.instance.while_waiting = None
+            player = self._timeline.player(host, mock.trace[before:])
+            with self._clusters.refusing(exchange.callouts, host):
+                envoy, failure = self._run(host, exchange, http_version, upstream, player)
             self._timeline.done(mock)
         except FilterStartError as refused:
             self._checks.differed += 1
@@ -315,14 +311,25 @@ class Shadow:
         self._callouts_seen = until
 
     def _run(
-        self, host: EnvoyHost, exchange: Exchange, http_version: str, upstream: Any
+        self, host: EnvoyHost, exchange: Exchange, http_version: str, upstream: Any, player: Player | None
     ) -> tuple[Exchange, Exception | None]:
         assert exchange.request is not None
         failure: Exception | None = None
+        answer = upstream if upstream is not None else Timeout()
+
+        def after_ticks(request: Request) -> Any:
+            assert player is not None
+            player.await_response(TICKS_SECONDS)
+            return answer
+
+        waits = player is not None and not isinstance(answer, ConnectionRefused)
+        host.instance.while_waiting = player.play if player is not None else None
         try:
-            host.send(exchange.request, http_version, upstream if upstream is not None else Timeout(), 60)
+            host.send(exchange.request, http_version, after_ticks if waits else answer, 60)
         except (StreamStalled, EnvoyCrashError) as caught:
             failure = caught
+        finally:
+            host.instance.while_waiting = None
         envoy = host.last_exchange
         assert envoy is not None
         if failure is None and envoy.errors:

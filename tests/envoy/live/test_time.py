@@ -139,7 +139,7 @@ def test_what_filters_fetch_on_ticks(in_both: Toolkit) -> None:
         pw.After(0.5, pw.Response(503)),
         *[pw.Response(200, body=b"more")] * 6,
     ]
-    script = f"cfg tick 2000\n{FETCH}\nhttp pairs 6\nhttp bget 4 0 9\nhttp time"
+    script = f"cfg tick 2000\n{FETCH}\nhttp get 6 :status\nhttp bget 4 0 9\nhttp time"
     with in_both.host(probe(script), clusters={"auth": answers}) as host:
         for _ in range(6):
             host.clock.advance(2)
