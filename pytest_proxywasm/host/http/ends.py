@@ -56,16 +56,25 @@ class RouterEnd:
         stream.upstream_chosen = True
         problem = problem_with_request(headers)
         if problem is not None:
-            stream.upstream_connected = True
-            stream.flags |= FLAG_INVALID_UPSTREAM_REQUEST
-            details = problem.decode("utf-8", "surrogateescape").replace(" ", "_")
-            stream.send_local_reply(503, problem, [], f"filter_removed_required_request_headers{{{details}}}")
+            # It shows when there is a connection: what a filter lets go along with the headers is on its way by then.
+            stream.upstream_failed = True
+            stream.request.when_resumed(lambda: self._refuse(problem))
             return
         stream.upstream_headers = headers
         stream.connect_upstream()
         stream.upstream_started_ns = stream.proxy.clock.now_ns
         if end_of_stream:
             self._complete()
+
+    def _refuse(self, problem: bytes) -> None:
+        """The request lacks what the upstream needs."""
+        stream = self._stream
+        if stream.ended:
+            return
+        stream.upstream_connected = True
+        stream.flags |= FLAG_INVALID_UPSTREAM_REQUEST
+        details = problem.decode("utf-8", "surrogateescape").replace(" ", "_")
+        stream.send_local_reply(503, problem, [], f"filter_removed_required_request_headers{{{details}}}")
 
     def data(self, data: bytes, end_of_stream: bool) -> None:
         """Data left the last filter."""

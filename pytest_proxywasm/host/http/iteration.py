@@ -83,6 +83,8 @@ class Direction:
         self.streaming = False
         self.running = ""
         self.aborted = False
+        self._resuming = 0
+        self._then: list[Callable[[], None]] = []
         self._limit = limit
         self._overflow = overflow
         self._after = after
@@ -235,7 +237,23 @@ class Direction:
                 return
         self.sink.trailers(trailers)
 
+    def when_resumed(self, action: Callable[[], None]) -> None:
+        """Do something as soon as no filter is being resumed, with all that it held on its way."""
+        if self._resuming:
+            self._then.append(action)
+        else:
+            action()
+
     def _resume(self, entry: Entry, step: Step) -> None:
+        self._resuming += 1
+        try:
+            self._let_go(entry, step)
+        finally:
+            self._resuming -= 1
+        while self._then and not self._resuming:
+            self._then.pop(0)()
+
+    def _let_go(self, entry: Entry, step: Step) -> None:
         entry.from_here = entry.from_here or step.effect is Effect.RESUME_HERE  # a resume may come within a resume
         entry.state = step.state
         if not entry.headers_passed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .build import GET, HEAD, POST, Case, case, script
+from .build import FULL, GET, HEAD, POST, Case, case, script
 
 __all__ = ["cases"]
 
@@ -118,3 +118,12 @@ def cases() -> Iterator[Case]:
             held + timeout,
             wire=f"POST /chunked?n=3&sz=3&d=2 HTTP/1.1\r\nHost: example.com\r\n{kind}content-length: 0\r\n\r\n",
         )
+    held = script("rqh", "http aux 1000 '' :method GET :path /aux :authority a", "ret 1")
+    held += "\n" + script("http", "effctx 2", "rem 0 :method", "cont 0")
+    yield case(
+        "diff-refused-and-let-go",
+        "failures",
+        "a request that a filter lets go without its method, with the body that had come",
+        f"{held}\nlog prop response.code_details\nlog prop response.flags",
+        wire=FULL,
+    )
