@@ -225,7 +225,7 @@ class Instance:
         if chosen is None:
             return None
         if hasattr(chosen, "handler"):
-            return chosen(callout)
+            return chosen(callout, served)
         if inspect.isgeneratorfunction(chosen):
             return chosen(callout)
         return handler.resolve(chosen, callout)

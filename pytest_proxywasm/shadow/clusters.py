@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..envoy.servers import ANSWERING, SILENT, Served
 from ..model import Callout, ConnectionRefused, NoHosts, Reset, Timeout
 
 if TYPE_CHECKING:
     from ..envoy.host import EnvoyHost
+    from ..trace import Callback
 
-__all__ = ["Clusters"]
+__all__ = ["ANSWERS", "Clusters"]
 
 REFUSED = (ConnectionRefused, NoHosts)
+ANSWERS = {
+    "proxy_on_http_call_response": "call_id",
+    **dict.fromkeys(
+        (
+            "proxy_on_grpc_receive_initial_metadata",
+            "proxy_on_grpc_receive",
+            "proxy_on_grpc_receive_trailing_metadata",
+            "proxy_on_grpc_close",
+        ),
+        "call_or_stream_id",
+    ),
+}
+"""The callbacks with which an answer begins, goes on and ends, and which argument is the call's id."""
 
 
 class Clusters:
@@ -33,7 +49,8 @@ class Clusters:
         self.unexpected: list[str] = []
         self._handlers = dict(handlers)
         self._set_time = set_time
-        self._answers: dict[str, deque[tuple[Any, int | None]]] = {}
+        self._answers: dict[str, deque[tuple[Callout, int | None] | Held]] = {}
+        self._held: dict[tuple[str, int], Held] = {}
         self._grpc: dict[str, bool] = {}
 
     def all(self) -> dict[str, Any]:
@@ -48,7 +65,7 @@ class Clusters:
 
     def _replay(self, name: str) -> Any:
         handler = self._handlers[name]
-        if isinstance(handler, REFUSED) or inspect.isgeneratorfunction(handler):
+        if isinstance(handler, REFUSED) or _is_script(handler):
             return handler
         return Replay(self, name, handler, self._grpc.get(name))
 
@@ -62,14 +79,9 @@ class Clusters:
                 accepted.setdefault(one.cluster, set()).add(isinstance(one.outcome, REFUSED))
         if any(len(both) > 1 for both in accepted.values()):
             return "a callout is refused by a cluster that accepts others at that time"
+        if any(isinstance(held.callout.outcome, REFUSED) for held in self._held.values()):
+            return "a callout is refused that has reached its cluster"
         return ""
-
-    def unanswered(self, calls: Iterable[Callout]) -> bool:
-        """Whether one of the calls still waits for an answer that will come."""
-        return any(
-            one.outcome is None and not isinstance(self._handlers.get(one.cluster), (Timeout, type(None)))
-            for one in calls
-        )
 
     def queue(self, calls: Iterable[Callout], times: Mapping[int, int], host: EnvoyHost | None) -> None:
         """Have calls answered as they were.
@@ -79,24 +91,46 @@ class Clusters:
         """
         for one in calls:
             self.learn_protocol(one, host)
-            answer = one.outcome if one.outcome is not None else Timeout()
-            if one.outcome is None and self._handlers.get(one.cluster) is None:
-                answer = None
-            if not isinstance(answer, REFUSED):
-                self._answers.setdefault(one.cluster, deque()).append((answer, times.get(one.id)))
+            if not isinstance(one.outcome, REFUSED) and not _is_script(self._handlers.get(one.cluster)):
+                answer = (one, times.get(one.id)) if one.outcome is not None else self.hold(one)
+                self._answers.setdefault(one.cluster, deque()).append(answer)
 
-    def next_answer(self, name: str, callout: Callout) -> Any:
-        """What the mock's call was answered with; ``None`` for nothing."""
+    def next_answer(self, name: str, callout: Callout, served: Served) -> Any:
+        """What the mock's call was answered with; waits for an answer that is not known yet."""
         answers = self._answers.get(name)
         if not answers:
             self.unexpected.append(
                 f"a call to cluster {name!r} that only Envoy's filter made: {callout.method} {callout.path}"
             )
             return Reset()
-        answer, when = answers.popleft()
+        answer = answers.popleft()
+        if isinstance(answer, Held):
+            return answer.wait(served)
+        one, when = answer
         if when is not None:
             self._set_time(when)
-        return answer
+        return one.outcome if one.outcome != "cancelled" else Timeout()
+
+    def hold(self, one: Callout) -> Held:
+        """A call that the mock has not answered yet; Envoy's waits until it has, and Envoy has come as far."""
+        held = self._held[one.filter, one.id] = Held(one)
+        return held
+
+    def holds(self, event: Callback) -> bool:
+        """Whether a callback of the mock is the answer to a call that still waits in Envoy."""
+        return _call_of(event) in self._held
+
+    def release(self, event: Callback, now_ns: int) -> None:
+        """Answer a call that waits, as the mock did."""
+        call = _call_of(event)
+        assert call is not None
+        self._set_time(now_ns)
+        self._held.pop(call).released.set()
+
+    def close(self) -> None:
+        """Nothing waits any more."""
+        for held in self._held.values():
+            held.released.set()
 
     def learn_protocol(self, callout: Callout, host: EnvoyHost | None) -> None:
         """A cluster that is called by gRPC speaks HTTP/2, whatever it answers."""
@@ -126,6 +160,31 @@ class Clusters:
                 host.cluster(name, self._replay(name))
 
 
+def _call_of(event: Callback) -> tuple[str, int] | None:
+    """Which call a callback answers."""
+    key = ANSWERS.get(event.name)
+    return (event.filter, event.args[key]) if key is not None else None
+
+
+def _is_script(handler: Any) -> bool:
+    return inspect.isgeneratorfunction(handler)
+
+
+class Held:
+    """A call whose answer is still to come."""
+
+    def __init__(self, callout: Callout) -> None:
+        self.callout = callout
+        self.released = threading.Event()
+
+    def wait(self, served: Served) -> Any:
+        """Wait for it, in a server; nothing if it never came."""
+        served.state = SILENT
+        self.released.wait()
+        served.state = ANSWERING
+        return self.callout.outcome if self.callout.outcome not in (None, "cancelled") else Timeout()
+
+
 class Replay:
     """A cluster's handler in Envoy that answers as the mock's calls were answered.
 
@@ -138,5 +197,5 @@ class Replay:
         self.handler = handler
         self.grpc = grpc
 
-    def __call__(self, callout: Callout) -> Any:
-        return self._clusters.next_answer(self._name, callout)
+    def __call__(self, callout: Callout, served: Served) -> Any:
+        return self._clusters.next_answer(self._name, callout, served)

@@ -23,6 +23,7 @@ from .sendable import problem_with_answer, problem_with_request
 if TYPE_CHECKING:
     from ..host.http.stream import HttpStreamCore
     from ..mock import MockHost
+    from .clusters import Clusters
 
 __all__ = ["BY_HAND", "Part", "Scene"]
 
@@ -138,8 +139,12 @@ class Scene:
 
     # In Envoy.
 
-    def play(self, host: EnvoyHost) -> list[str]:
-        """Do the same in Envoy; what differs, in words."""
+    def play(self, host: EnvoyHost, clusters: Clusters) -> list[str]:
+        """Do the same in Envoy; what differs, in words.
+
+        Args:
+            clusters: keeps calls that are answered later.
+        """
         instance = host.instance
         instance.read()
         start = host.mark()
@@ -148,12 +153,15 @@ class Scene:
         answered = [threading.Event() for _ in self.calls]
         instance.answer_upstream = lambda served: self._upstream(host, served, first, asked)
         arrived: list[Served] = []
+        held = {number: clusters.hold(call) for number, call in enumerate(self.calls) if call.outcome is None}
 
         def answer(served: Served) -> Any:
             arrived.append(served)
             number = len(arrived) - 1
             if number >= len(answered):
                 return Reset()
+            if number in held:
+                return held[number].wait(served)
             answered[number].wait(SECONDS * (len(self.steps) + 1))
             return self.calls[number].outcome
 

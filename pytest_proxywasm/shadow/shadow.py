@@ -27,7 +27,7 @@ from .compare import compare_exchanges, compare_metrics
 from .races import answers_race, calls_in_response, several_wait
 from .scene import Scene
 from .sendable import problem_with_answer, problem_with_request, problem_with_result
-from .timeline import LONGEST_WAIT, TICKS, TWO_DIGITS, WAITS, Player, Timeline, seconds_in_vain
+from .timeline import LONGEST_WAIT, TICKS, TWO_DIGITS, WAITS, Player, Timeline, await_calls, seconds_in_vain
 
 if TYPE_CHECKING:
     from ..envoy.pool import Pool
@@ -40,12 +40,15 @@ __all__ = ["Shadow"]
 IN_BOTH = ("protocol", "services", "clusters", "node", "routes", "buffer_limit")
 """Options that Envoy gets as well."""
 START_EFFECTS = ("proxy_http_call", "proxy_grpc_call", "proxy_grpc_stream")
-UNDER_WAY = "a callout is still under way when the exchange ends"
+UNDER_WAY = "a gRPC stream is still under way when the exchange ends"
 MERGE_SECONDS = 5.0
 TICKS_SECONDS = 20.0
 BROKEN = "the filter does what breaks the stream in Envoy in no defined way"
 EARLY = "a callout is refused before the request's body has arrived"
-LATE = "the filter replies to a stream that has ended, which Envoy sometimes survives"
+LATE = "the filter replies to a stream that has ended, or closes it again, which Envoy sometimes survives"
+ENDED = ("proxy_on_log", "proxy_on_done", "proxy_on_context_create")
+"""Where it does."""
+BODILESS = "a filter holds the body of a response whose status allows none: the client has all of it"
 RACE = "a callout is answered while the request or the upstream's answer is under way as well"
 SEVERAL = "several callouts wait at a time, and what differs may be the order of their answers"
 
@@ -168,7 +171,7 @@ class Shadow:
             now_ns: when it begins.
         """
         host = self._open()
-        problem = self._problem(mock, host)
+        problem = self._problem(mock, host, before)
         if problem:
             self.taint(problem)
             return None, []
@@ -179,9 +182,14 @@ class Shadow:
         """All that happened in the mock has happened in Envoy."""
         self._timeline.done(mock)
 
-    def _problem(self, mock: MockHost, host: EnvoyHost) -> str:
-        """Why what has happened since the last time cannot be played."""
-        return self._timeline.problem(mock, self._clusters, clocked=host.instance.setup.clocked, worker=self._worker)
+    def _problem(self, mock: MockHost, host: EnvoyHost, before: int) -> str:
+        """Why what has happened since the last time cannot be played.
+
+        Args:
+            before: how many events there were before the exchange.
+        """
+        clocked = host.instance.setup.clocked
+        return self._timeline.problem(mock, self._clusters, before, clocked=clocked, worker=self._worker)
 
     def count_connection(self, reason: str) -> None:
         """A connection is over, or cannot be compared any more."""
@@ -210,7 +218,7 @@ class Shadow:
         if problem:
             self.taint(problem)
         if not self._reason:
-            problem = self._problem(mock, self._open())
+            problem = self._problem(mock, self._open(), scene.events_at)
             if problem:
                 self.taint(problem)
         if self._reason:
@@ -221,17 +229,18 @@ class Shadow:
         for call in scene.calls:
             self._clusters.learn_protocol(call, self._host)
         host = self._open()
-        found = self._timeline.catch_up(mock, host, self._clusters, scene.events_at, scene.began_ns) or scene.play(host)
+        found = self._timeline.catch_up(mock, host, self._clusters, scene.events_at, scene.began_ns)
+        found = found or scene.play(host, self._clusters)
         self._callouts_seen = len(mock.callouts)
         self._timeline.done(mock)
         found += self._compare_metrics(mock, host)
+        if any(call.outcome is None and call.kind == "grpc_stream" for call in scene.calls):
+            self.taint(UNDER_WAY)
         if found:
             self._checks.differed += len(scene.parts)
             self.taint("streams before it were not the same")
         else:
             self._checks.agreed += len(scene.parts)
-        if any(call.outcome is None for call in scene.calls):
-            self.taint(UNDER_WAY)
         return found
 
     # An exchange.
@@ -262,7 +271,7 @@ class Shadow:
         self._queue_answers(mock, len(mock.callouts))
         try:
             host = self._open()
-            problem = self._problem(mock, host)
+            problem = self._problem(mock, host, before)
             if problem:
                 self.skip(problem)
                 return []
@@ -279,7 +288,7 @@ class Shadow:
             self._checks.differed += 1
             self.taint("Envoy does not start the filter")
             return [f"the mock starts this filter, and Envoy does not:\n{refused}"]
-        late = isinstance(error, EnvoyCrashError) and error.callback in ("proxy_on_log", "proxy_on_done")
+        late = isinstance(error, EnvoyCrashError) and error.callback in ENDED
         if late and not isinstance(failure, EnvoyCrashError):
             self.skip(LATE)
             return []
@@ -322,6 +331,7 @@ class Shadow:
             player.await_response(TICKS_SECONDS)
             return answer
 
+        served = len(host.instance.served)
         waits = player is not None and not isinstance(answer, ConnectionRefused)
         host.instance.while_waiting = player.play if player is not None else None
         try:
@@ -332,6 +342,7 @@ class Shadow:
             host.instance.while_waiting = None
         envoy = host.last_exchange
         assert envoy is not None
+        envoy.callouts = await_calls(host, served, exchange.callouts)
         if failure is None and envoy.errors:
             failure = envoy.errors[0]
         return envoy, failure
@@ -399,10 +410,12 @@ class Shadow:
         if isinstance(error, AbiError) or any(isinstance(one, AbiError) for one in exchange.errors):
             self.taint(BROKEN)
         has_body = exchange.request is not None and (exchange.request.body or exchange.request.chunks is not None)
-        calls = mock.callouts[self._callouts_seen :]
         if has_body and any(isinstance(one.outcome, ConnectionRefused) for one in exchange.callouts):
             self.taint(EARLY)
-        if self._clusters.unanswered(calls):
+        response = exchange.response
+        if isinstance(error, StreamStalled) and response is not None and response.status in (204, 304):
+            self.taint(BODILESS)
+        if any(one.outcome is None and one.kind == "grpc_stream" for one in exchange.callouts):
             self.taint(UNDER_WAY)
         problem = self._clusters.problem(exchange.callouts)
         if problem:
@@ -416,6 +429,7 @@ class Shadow:
         """End the Envoy."""
         if not self._closed:
             self._closed = True
+            self._clusters.close()
             if self._host is not None:
                 self._host.close()
 

@@ -14,8 +14,9 @@ from ..abi.enums import Status
 from ..envoy.clockwork import PERIOD, TICK, TIMES, tick_queue
 from ..envoy.process import EnvoyFailure
 from ..host.clock import START_NS
-from ..model import Callout, Exchange, Timeout
+from ..model import Callout, ConnectionRefused, Exchange, NoHosts, Timeout
 from ..trace import Callback, Trace
+from .clusters import ANSWERS
 from .compare import compare_between
 
 if TYPE_CHECKING:
@@ -24,8 +25,19 @@ if TYPE_CHECKING:
     from ..mock import MockHost
     from .clusters import Clusters
 
-__all__ = ["LONGEST_WAIT", "MOVED", "TICKS", "TWO_DIGITS", "WAITS", "Player", "Timeline", "seconds_in_vain"]
+__all__ = [
+    "LONGEST_WAIT",
+    "MOVED",
+    "TICKS",
+    "TWO_DIGITS",
+    "WAITS",
+    "Player",
+    "Timeline",
+    "await_calls",
+    "seconds_in_vain",
+]
 
+LATER = "a callout of an exchange before is answered during this one"
 QUEUES = "filters tick and use queues, and the ticks take a queue of their own in Envoy"
 MOVED = "the virtual clock was moved"
 TICKS = "the filter ticks, and time is real in Envoy"
@@ -43,7 +55,6 @@ LONGEST_VAIN = 6.0
 """The same for callouts that nobody answers, together."""
 MOST_TICKS = 1000
 """How many ticks are played before an exchange, or during it."""
-ANSWERS = {"proxy_on_http_call_response": "call_id", "proxy_on_grpc_close": "call_or_stream_id"}
 
 
 class Timeline:
@@ -89,12 +100,12 @@ class Timeline:
         return any(event.name == TICK for event in exchange.trace)
 
     def times_of_answers(self, mock: MockHost) -> dict[int, int]:
-        """When callouts have been answered since the last time, by their ids."""
-        return {
-            event.args[ANSWERS[event.name]]: event.time_ns
-            for event in mock.trace[self._played :]
-            if event.name in ANSWERS and event.time_ns is not None
-        }
+        """When callouts have begun to be answered since the last time, by their ids."""
+        found: dict[int, int] = {}
+        for event in mock.trace[self._played :]:
+            if event.name in ANSWERS and event.time_ns is not None:
+                found.setdefault(event.args[ANSWERS[event.name]], event.time_ns)
+        return found
 
     def ticked(self, mock: MockHost) -> bool:
         """Whether a filter has ticked since the last time."""
@@ -105,11 +116,12 @@ class Timeline:
         """Whether a filter would notice another time."""
         return bool(self.ticking) or self.reads
 
-    def problem(self, mock: MockHost, clusters: Clusters, *, clocked: bool, worker: int | None) -> str:
+    def problem(self, mock: MockHost, clusters: Clusters, before: int, *, clocked: bool, worker: int | None) -> str:
         """Why what happened since the last time cannot be played; "" if it can.
 
         Args:
             clusters: what answers there.
+            before: how many events there were before what comes next.
             clocked: the clockwork is in Envoy's guests.
             worker: the mock's worker that Envoy's stands for.
         """
@@ -127,6 +139,8 @@ class Timeline:
             return TICKS
         if len(ticks) > MOST_TICKS:
             return WAITS
+        if any(clusters.holds(event) for event in mock.trace[before:]):
+            return LATER
         calls = mock.callouts[self._calls :]
         if ticks and seconds_in_vain(calls) > LONGEST_VAIN:
             return WAITS
@@ -155,13 +169,13 @@ class Timeline:
             now_ns: when what comes next begins.
         """
         try:
-            found = self._play(mock, host, clusters, until)
+            found = self._play(mock, host, clusters, until, now_ns)
             self.set_time(host, now_ns)
         except EnvoyFailure as error:
             return [f"before it, {error}"]
         return found
 
-    def _play(self, mock: MockHost, host: EnvoyHost, clusters: Clusters, until: int) -> list[str]:
+    def _play(self, mock: MockHost, host: EnvoyHost, clusters: Clusters, until: int, now_ns: int) -> list[str]:
         events = [event for event in mock.trace[self._played : until] if event.worker >= 0]
         found: list[str] = []
         if events:
@@ -171,18 +185,23 @@ class Timeline:
             waits = seconds_in_vain(calls)
             began = time.monotonic()
             count = 0
-            for phase in _phases(events):
+            late = False
+            for phase in _phases(events, clusters.holds):
                 with clusters.refusing(_made(phase, calls), host):
                     if phase and phase[0].name == TICK:
                         self._tick(host, phase[0])
+                    elif phase and clusters.holds(phase[0]):
+                        late = True
+                        clusters.release(phase[0], phase[0].time_ns or now_ns)
                     count += len(phase)
                     self._await(host, start["trace"], count, waits)
             instance = host.instance
-            served = [instance.callout(one) for one in instance.served[start["served"] :]]
+            made = _made(events, calls)
+            served = await_calls(host, start["served"], made)
             other = Trace(instance.reading.trace[start["trace"] :], decoded=instance.reading.trace.decoded)
-            both = (_made(events, calls), served), (Trace(events), other)
+            both = (made, served), (Trace(events), other)
             found = compare_between(*both)
-            if found and time.monotonic() - began >= TWO_DIGITS:
+            if found and (late or time.monotonic() - began >= TWO_DIGITS):
                 found = compare_between(*both, slow=True)
         return found
 
@@ -263,11 +282,31 @@ class Player:
         self._response_is_due.wait(seconds)
 
 
-def _phases(events: Iterable[Callback]) -> list[list[Callback]]:
-    """What happened before the first tick, and what from each to the next."""
+def await_calls(host: EnvoyHost, since: int, calls: Sequence[Callout]) -> list[Callout]:
+    """The callouts that have reached servers in Envoy; nobody need wait for them, so they may still be on their way.
+
+    Args:
+        since: how many requests servers had got before.
+        calls: those of the mock.
+    """
+    instance = host.instance
+    routed = instance.setup.routed_clusters
+    count = sum(not isinstance(one.outcome, (ConnectionRefused, NoHosts)) for one in calls)
+    deadline = time.monotonic() + SECONDS
+    while True:
+        served = [one for one in instance.served[since:] if one.cluster not in routed]
+        if len(served) >= count or time.monotonic() > deadline or instance.process.ended:
+            return [instance.callout(one) for one in served]
+        time.sleep(0.002)
+
+
+def _phases(
+    events: Iterable[Callback], released: Callable[[Callback], bool] = lambda event: False
+) -> list[list[Callback]]:
+    """What happened before the first tick, and what from each to the next; so with answers that were held back."""
     phases: list[list[Callback]] = [[]]
     for event in events:
-        if event.name == TICK:
+        if event.name == TICK or released(event):
             phases.append([])
         phases[-1].append(event)
     return phases

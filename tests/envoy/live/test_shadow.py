@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -143,6 +144,16 @@ def test_flags_of_failed_upstreams_agree(in_both: Toolkit) -> None:
             "a filter has put a pseudo header into trailers, which HTTP/2 does not allow",
         ),
         (
+            "rqh local 204 why body -1\nrsb ret 1",
+            {"method": "GET"},
+            "a filter holds the body of a response whose status allows none: the client has all of it",
+        ),
+        (
+            "ctx close 0",
+            {"method": "POST", "body": b"x"},
+            "the filter replies to a stream that has ended, or closes it again, which Envoy sometimes survives",
+        ),
+        (
             "rsh cont 1",
             {"method": "GET", "upstream": pw.Response(200, body=b"x")},
             "the filter does what breaks the stream in Envoy in no defined way",
@@ -154,7 +165,8 @@ def test_what_chance_decides_is_not_compared(
 ) -> None:
     """It is counted, with the reason."""
     clusters = request_.pop("clusters", {"auth": pw.Response(200)})
-    with in_both.host(probe(script), clusters=clusters, on_trap="continue") as host:
+    ends = contextlib.suppress(pw.StreamStalled, pw.EnvoyCrashError)
+    with in_both.host(probe(script), clusters=clusters, on_trap="continue") as host, ends:
         host.request(**request_)
     assert in_both.checks.agreed == 0
     assert dict(in_both.checks.unchecked) == {reason: 1}
@@ -207,7 +219,7 @@ def test_a_client_that_leaves_is_played_as_well(in_both: Toolkit) -> None:
         host.cluster("auth", pw.Response(200))
         with pytest.raises(pw.StreamStalled):
             host.get("/")
-    assert dict(in_both.checks.unchecked) == {"a callout is still under way when the exchange ends": 1}
+    assert (in_both.checks.agreed, in_both.checks.total) == (2, 2)
 
 
 @pytest.mark.parametrize("how", ["half", "response", "http2"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -351,3 +352,62 @@ def test_an_envoy_that_ends_on_a_tick(in_both: Toolkit) -> None:
             pw.EnvoyDiffersError, match=r"before it, Envoy (is gone|has closed the connection that asks)"
         ):
             host.get("/")
+
+
+LATER = "log {call}\nhttp pairs 6\nhttp bget 4 0 9\ngcl prop plugin_name\nrqh time"
+CALLS = {
+    "http": "http auth 60000 '' :method GET :path /c :authority a",
+    "grpc": "gcall auth pkg.Service Method 60000 X",
+}
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_calls_that_are_answered_after_the_exchange(in_both: Toolkit, kind: str) -> None:
+    """By the test, in another order than they were made."""
+    answers = {"http": pw.Response(200, body=b"ok"), "grpc": pw.GrpcResponse(status=7, message="no")}
+    with in_both.host(probe(LATER.format(call=CALLS[kind])), clusters={"auth": None}) as host:
+        for _ in range(3):
+            host.get("/")
+        first, second, third = host.pending_callouts
+        for call in (second, first):
+            call.respond(answers[kind])  # type: ignore[arg-type]
+        host.get("/")
+        host.clock.advance(10)
+        third.respond(answers[kind])  # type: ignore[arg-type]
+        host.get("/")
+    agreed(in_both, 5)
+
+
+def test_slow_clusters_answer_between_exchanges(in_both: Toolkit) -> None:
+    """And between ticks; one answer comes too late."""
+    script = f"cfg tick 10000\n{FETCH.replace('1000', '4000')}\nhttp bget 4 0 9\nhttp time"
+    slow = [pw.After(3, pw.Response(200, body=b"one")), pw.After(5, pw.Response(200)), pw.After(0.1, pw.Reset())]
+    with in_both.host(probe(script), clusters={"auth": slow}) as host:
+        for seconds in (10, 2, 2, 6, 1, 2, 2, 5):
+            host.clock.advance(seconds)
+            host.get("/")
+    agreed(in_both, 8)
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (lambda host: host.pending_callouts[0].refuse(), "a callout is refused that has reached its cluster"),
+        (lambda host: host.clock.advance(3), "a callout of an exchange before is answered during this one"),
+    ],
+    ids=["refused", "during another"],
+)
+def test_late_answers_that_cannot_be_played(in_both: Toolkit, act: Any, reason: str) -> None:
+    cluster = None if "reached" in reason else pw.After(4, pw.Response(200))
+    script = f"rqh {CALLS['http']}\nrqb ret 1\nhttp#1 effctx 3\nhttp#1 cont 0"
+    with in_both.host(probe(script), clusters={"auth": cluster}, on_trap="continue") as host:
+        host.get("/", upstream=pw.Response(204))
+        act(host)
+        host.request("GET" if cluster is None else "POST", "/", body=b"" if cluster is None else b"held")
+    assert (in_both.checks.agreed, dict(in_both.checks.unchecked)) == (1, {reason: 1})
+
+
+def test_a_grpc_stream_that_goes_on_is_not_compared(in_both: Toolkit) -> None:
+    with in_both.host(probe("rqh gstream auth pkg.Service Method"), clusters={"auth": None}) as host:
+        host.get("/")
+    assert dict(in_both.checks.unchecked) == {"a gRPC stream is still under way when the exchange ends": 1}
