@@ -11,27 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..envoy.servers import ANSWERING, SILENT, Served
 from ..model import Callout, ConnectionRefused, NoHosts, Reset, Timeout
+from .calls import answer_to
 
 if TYPE_CHECKING:
     from ..envoy.host import EnvoyHost
     from ..trace import Callback
 
-__all__ = ["ANSWERS", "Clusters"]
+__all__ = ["Clusters"]
 
 REFUSED = (ConnectionRefused, NoHosts)
-ANSWERS = {
-    "proxy_on_http_call_response": "call_id",
-    **dict.fromkeys(
-        (
-            "proxy_on_grpc_receive_initial_metadata",
-            "proxy_on_grpc_receive",
-            "proxy_on_grpc_receive_trailing_metadata",
-            "proxy_on_grpc_close",
-        ),
-        "call_or_stream_id",
-    ),
-}
-"""The callbacks with which an answer begins, goes on and ends, and which argument is the call's id."""
 
 
 class Clusters:
@@ -83,16 +71,25 @@ class Clusters:
             return "a callout is refused that has reached its cluster"
         return ""
 
-    def queue(self, calls: Iterable[Callout], times: Mapping[int, int], host: EnvoyHost | None) -> None:
+    def queue(
+        self,
+        calls: Iterable[Callout],
+        times: Mapping[tuple[str, int], int],
+        held: Iterable[Callout],
+        host: EnvoyHost | None,
+    ) -> None:
         """Have calls answered as they were.
 
         Args:
-            times: when, by the calls' ids.
+            times: when, by filter and id.
+            held: which of them are answered when they are released, as those are that have not been answered yet.
         """
+        later = {id(one) for one in held}
         for one in calls:
             self.learn_protocol(one, host)
             if not isinstance(one.outcome, REFUSED) and not _is_script(self._handlers.get(one.cluster)):
-                answer = (one, times.get(one.id)) if one.outcome is not None else self.hold(one)
+                known = one.outcome is not None and id(one) not in later
+                answer = (one, times.get((one.filter, one.id))) if known else self.hold(one)
                 self._answers.setdefault(one.cluster, deque()).append(answer)
 
     def next_answer(self, name: str, callout: Callout, served: Served) -> Any:
@@ -118,11 +115,11 @@ class Clusters:
 
     def holds(self, event: Callback) -> bool:
         """Whether a callback of the mock is the answer to a call that still waits in Envoy."""
-        return _call_of(event) in self._held
+        return answer_to(event) in self._held
 
     def release(self, event: Callback, now_ns: int) -> None:
         """Answer a call that waits, as the mock did."""
-        call = _call_of(event)
+        call = answer_to(event)
         assert call is not None
         self._set_time(now_ns)
         self._held.pop(call).released.set()
@@ -158,12 +155,6 @@ class Clusters:
         finally:
             for name in refused:
                 host.cluster(name, self._replay(name))
-
-
-def _call_of(event: Callback) -> tuple[str, int] | None:
-    """Which call a callback answers."""
-    key = ANSWERS.get(event.name)
-    return (event.filter, event.args[key]) if key is not None else None
 
 
 def _is_script(handler: Any) -> bool:

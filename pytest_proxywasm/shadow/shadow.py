@@ -22,12 +22,13 @@ from ..errors import (
     StreamStalled,
 )
 from ..model import After, ConnectionRefused, Exchange, Metric, Request, Timeout
+from .calls import seconds_in_vain
 from .clusters import Clusters
 from .compare import compare_exchanges, compare_metrics
 from .races import answers_race, calls_in_response, several_wait
 from .scene import Scene
 from .sendable import problem_with_answer, problem_with_request, problem_with_result
-from .timeline import LONGEST_WAIT, TICKS, TWO_DIGITS, WAITS, Player, Timeline, await_calls, seconds_in_vain
+from .timeline import LONGEST_WAIT, TICKS, TWO_DIGITS, WAITS, Player, Timeline, await_calls
 
 if TYPE_CHECKING:
     from ..envoy.pool import Pool
@@ -225,7 +226,7 @@ class Shadow:
             for _ in scene.parts:
                 self._checks.skip(self._reason)
             return []
-        self._queue_answers(mock, scene.calls_at)
+        self._queue_answers(mock, scene.calls_at, scene.events_at)
         for call in scene.calls:
             self._clusters.learn_protocol(call, self._host)
         host = self._open()
@@ -268,7 +269,7 @@ class Shadow:
             self._checks.skip(self._reason)
             return []
         assert exchange.request is not None
-        self._queue_answers(mock, len(mock.callouts))
+        self._queue_answers(mock, len(mock.callouts), before)
         try:
             host = self._open()
             problem = self._problem(mock, host, before)
@@ -313,10 +314,15 @@ class Shadow:
             self._checks.agreed += 1
         return found
 
-    def _queue_answers(self, mock: MockHost, until: int) -> None:
-        """Have the callouts up to this one answered in Envoy as they were in the mock."""
+    def _queue_answers(self, mock: MockHost, until: int, before: int) -> None:
+        """Have the callouts up to this one answered in Envoy as they were in the mock.
+
+        Args:
+            before: how many events there were before the exchange.
+        """
         calls = mock.callouts[self._callouts_seen : until]
-        self._clusters.queue(calls, self._timeline.times_of_answers(mock), self._host)
+        between = self._timeline.between(mock, before)
+        self._clusters.queue(calls, self._timeline.times_of_answers(mock), between, self._host)
         self._callouts_seen = until
 
     def _run(

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..abi.enums import Status
 from ..envoy.clockwork import PERIOD, TICK, TIMES, tick_queue
 from ..envoy.process import EnvoyFailure
 from ..host.clock import START_NS
-from ..model import Callout, ConnectionRefused, Exchange, NoHosts, Timeout
+from ..model import Callout, ConnectionRefused, Exchange, NoHosts
 from ..trace import Callback, Trace
-from .clusters import ANSWERS
+from .calls import begins_of_answers, made, phases, seconds_in_vain, ticks_while_answered
 from .compare import compare_between
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ __all__ = [
     "Player",
     "Timeline",
     "await_calls",
-    "seconds_in_vain",
 ]
 
 LATER = "a callout of an exchange before is answered during this one"
@@ -43,7 +41,6 @@ MOVED = "the virtual clock was moved"
 TICKS = "the filter ticks, and time is real in Envoy"
 WAITS = "it waits for virtual time to pass"
 RESPONSE = "proxy_on_response_headers"
-CALLS = {"proxy_http_call": "call_id", "proxy_grpc_call": "call_id", "proxy_grpc_stream": "stream_id"}
 QUEUE_CALLS = tuple(f"proxy_{verb}_shared_queue" for verb in ("register", "resolve", "enqueue", "dequeue"))
 SECONDS = 5.0
 """How long Envoy may take for what the mock did, besides timeouts."""
@@ -99,13 +96,13 @@ class Timeline:
         """Whether a filter has ticked during an exchange."""
         return any(event.name == TICK for event in exchange.trace)
 
-    def times_of_answers(self, mock: MockHost) -> dict[int, int]:
-        """When callouts have begun to be answered since the last time, by their ids."""
-        found: dict[int, int] = {}
-        for event in mock.trace[self._played :]:
-            if event.name in ANSWERS and event.time_ns is not None:
-                found.setdefault(event.args[ANSWERS[event.name]], event.time_ns)
-        return found
+    def between(self, mock: MockHost, before: int) -> list[Callout]:
+        """The callouts that were made since the last time, before so many events."""
+        return made(mock.trace[self._played : before], mock.callouts[self._calls :])
+
+    def times_of_answers(self, mock: MockHost) -> dict[tuple[str, int], int]:
+        """When callouts have begun to be answered since the last time, by filter and id."""
+        return begins_of_answers(mock.trace[self._played :])
 
     def ticked(self, mock: MockHost) -> bool:
         """Whether a filter has ticked since the last time."""
@@ -144,11 +141,13 @@ class Timeline:
         calls = mock.callouts[self._calls :]
         if ticks and seconds_in_vain(calls) > LONGEST_VAIN:
             return WAITS
-        for tick in _phases(events):
-            problem = clusters.problem(_made(tick, calls))
+        for tick in phases(events):
+            problem = clusters.problem(made(tick, calls))
             if problem:
                 return problem
-        return _problem_with_answers(events, calls) if ticks else ""
+        if ticks_while_answered(mock.trace[before:], calls):
+            return "a filter ticks while an answer to it is under way"
+        return ""
 
     def _queue(self, tick: Callback) -> tuple[str, bytes] | None:
         """The queue of the filter that ticks; ``None`` if it may be another's as well."""
@@ -186,8 +185,8 @@ class Timeline:
             began = time.monotonic()
             count = 0
             late = False
-            for phase in _phases(events, clusters.holds):
-                with clusters.refusing(_made(phase, calls), host):
+            for phase in phases(events, clusters.holds):
+                with clusters.refusing(made(phase, calls), host):
                     if phase and phase[0].name == TICK:
                         self._tick(host, phase[0])
                     elif phase and clusters.holds(phase[0]):
@@ -196,10 +195,10 @@ class Timeline:
                     count += len(phase)
                     self._await(host, start["trace"], count, waits)
             instance = host.instance
-            made = _made(events, calls)
-            served = await_calls(host, start["served"], made)
+            ours = made(events, calls)
+            served = await_calls(host, start["served"], ours)
             other = Trace(instance.reading.trace[start["trace"] :], decoded=instance.reading.trace.decoded)
-            both = (made, served), (Trace(events), other)
+            both = (ours, served), (Trace(events), other)
             found = compare_between(*both)
             if found and (late or time.monotonic() - began >= TWO_DIGITS):
                 found = compare_between(*both, slow=True)
@@ -298,55 +297,3 @@ def await_calls(host: EnvoyHost, since: int, calls: Sequence[Callout]) -> list[C
         if len(served) >= count or time.monotonic() > deadline or instance.process.ended:
             return [instance.callout(one) for one in served]
         time.sleep(0.002)
-
-
-def _phases(
-    events: Iterable[Callback], released: Callable[[Callback], bool] = lambda event: False
-) -> list[list[Callback]]:
-    """What happened before the first tick, and what from each to the next; so with answers that were held back."""
-    phases: list[list[Callback]] = [[]]
-    for event in events:
-        if event.name == TICK or released(event):
-            phases.append([])
-        phases[-1].append(event)
-    return phases
-
-
-def _made(events: Iterable[Callback], calls: Iterable[Callout]) -> list[Callout]:
-    """The callouts that were made in these callbacks, of all that were made at the time."""
-    waiting = list(calls)
-    found = []
-    for event in events:
-        for call in event.hostcalls:
-            result = CALLS.get(call.name)
-            if result is None:
-                continue
-            # One to a cluster without hosts has no id.
-            number = 0 if call.status else call.results[result]
-            one = next(
-                (one for one in waiting if one.id == number and (number or call.status == Status.INTERNAL_FAILURE)),
-                None,
-            )
-            if one is not None:
-                waiting.remove(one)
-                found.append(one)
-    return found
-
-
-def _problem_with_answers(events: Iterable[Callback], calls: Iterable[Callout]) -> str:
-    """Why the answers between ticks cannot be played: in Envoy they come at once, or not at all."""
-    made = list(calls)
-    under_way: dict[int, Callout] = {}
-    for event in events:
-        key = ANSWERS.get(event.name)
-        if key is not None:
-            under_way.pop(event.args[key], None)
-        if event.name == TICK and any(not isinstance(one.outcome, Timeout) for one in under_way.values()):
-            return "a filter ticks while an answer to it is under way"
-        under_way.update((one.id, one) for one in _made([event], made) if one.id)
-    return ""
-
-
-def seconds_in_vain(calls: Iterable[Callout]) -> float:
-    """For how long callouts were waited for that nobody answered: in Envoy that takes real time."""
-    return sum(one.timeout or 0 for one in calls if isinstance(one.outcome, Timeout))
