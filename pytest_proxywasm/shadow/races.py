@@ -1,11 +1,11 @@
-"""Whether the order of things in an exchange is up to chance in a real proxy; reads the mock's trace."""
+"""What in an exchange is up to chance in a real proxy, or breaks it in several ways; reads the mock's trace."""
 
 from __future__ import annotations
 
 from ..model import Action
 from ..trace import Trace
 
-__all__ = ["answers_race", "calls_in_response", "several_wait"]
+__all__ = ["answers_race", "calls_in_response", "closes_and_replies", "several_wait"]
 
 _REQUEST = ("proxy_on_request_headers", "proxy_on_request_body", "proxy_on_request_trailers")
 _RESPONSE = ("proxy_on_response_headers", "proxy_on_response_body", "proxy_on_response_trailers")
@@ -52,3 +52,17 @@ def several_wait(trace: Trace) -> bool:
 def calls_in_response(trace: Trace) -> bool:
     """Whether a filter calls out in a response callback: the upstream may still be sending when the answer comes."""
     return any(call.name in _CALLS for event in trace if event.name in _RESPONSE for call in event.hostcalls)
+
+
+def closes_and_replies(trace: Trace) -> bool:
+    """Whether a filter replies to a stream that it has closed in the same callback.
+
+    The reply arrives in Envoy, or does not, or the process crashes, depending on the callback and the reply.
+    """
+    for event in trace:
+        closed = False
+        for call in event.hostcalls:
+            if closed and call.name == "proxy_send_local_response" and not call.status:
+                return True
+            closed = closed or (call.name == "proxy_close_stream" and not call.status)
+    return False

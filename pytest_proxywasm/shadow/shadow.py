@@ -25,7 +25,7 @@ from ..model import After, ConnectionRefused, Exchange, Metric, Request, Timeout
 from .calls import seconds_in_vain
 from .clusters import Clusters
 from .compare import compare_exchanges, compare_metrics
-from .races import answers_race, calls_in_response, several_wait
+from .races import answers_race, calls_in_response, closes_and_replies, several_wait
 from .scene import Scene
 from .sendable import problem_with_answer, problem_with_request, problem_with_result
 from .timeline import LONGEST_WAIT, TICKS, TWO_DIGITS, WAITS, Player, Timeline, await_calls
@@ -49,6 +49,7 @@ EARLY = "a callout is refused before the request's body has arrived"
 LATE = "the filter replies to a stream that has ended, or closes it again, which Envoy sometimes survives"
 ENDED = ("proxy_on_log", "proxy_on_done", "proxy_on_context_create")
 """Where it does."""
+CLOSED = "the filter replies to a stream that it has closed"
 BODILESS = "a filter holds the body of a response whose status allows none: the client has all of it"
 RACE = "a callout is answered while the request or the upstream's answer is under way as well"
 SEVERAL = "several callouts wait at a time, and what differs may be the order of their answers"
@@ -299,6 +300,9 @@ class Shadow:
             if not isinstance(error, EnvoyCrashError):
                 found += self._compare_exchange(exchange, envoy, host)
                 found += self._compare_metrics(mock, host)
+        if found and closes_and_replies(exchange.trace):
+            self.skip(CLOSED)
+            return []
         if found and several_wait(exchange.trace):
             self.skip(SEVERAL)
             return []

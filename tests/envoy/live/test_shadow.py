@@ -149,6 +149,11 @@ def test_flags_of_failed_upstreams_agree(in_both: Toolkit) -> None:
             "a filter holds the body of a response whose status allows none: the client has all of it",
         ),
         (
+            "rsh close 0\nrsh local 403 why body -1",
+            {"method": "GET"},
+            "the filter replies to a stream that it has closed",
+        ),
+        (
             "ctx close 0",
             {"method": "POST", "body": b"x"},
             "the filter replies to a stream that has ended, or closes it again, which Envoy sometimes survives",
