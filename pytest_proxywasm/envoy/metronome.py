@@ -96,7 +96,7 @@ class Metronome:
 
     def __init__(self, folder: Path) -> None:
         self._orders: queue.Queue[bytes | None] = queue.Queue()
-        self._asked: queue.Queue[str] = queue.Queue()
+        self._asked: queue.Queue[str | BaseException] = queue.Queue()
         self._idle = False
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -134,11 +134,14 @@ class Metronome:
 
     def _wait(self) -> str:
         try:
-            return self._asked.get(timeout=SECONDS)[1:]
+            asked = self._asked.get(timeout=SECONDS)
         except queue.Empty:
             raise EnvoyFailure(
                 f"the service that moves the clock in Envoy has not asked what to do for {SECONDS:g} seconds"
             ) from None
+        if isinstance(asked, BaseException):
+            raise EnvoyFailure(f"the server that moves the clock in Envoy failed: {asked}") from asked
+        return asked[1:]
 
     def close(self) -> None:
         """Stop answering."""
@@ -159,7 +162,8 @@ class Metronome:
         return Response(200, body=order, headers=Headers()) if order is not None else None
 
     def failed(self, error: BaseException) -> None:
-        """The server has failed: the service will not ask again."""
+        """The server has failed, which whoever waits for it is told."""
+        self._asked.put(error)
 
     def between_chunks(self) -> None:
         """Nothing has to be waited for."""

@@ -308,7 +308,7 @@ class Reading:
             level.call = WasiCall(name, wasi_arguments(name, words), None, Arguments(), None)
         level.logs, level.written, level.words, level.record = [], [], words, None
         self._made(level.call, thread)
-        if name == "proxy_set_tick_period_milliseconds" and words:
+        if name == PERIOD and words:
             self.tick_ms = words[0]
 
     def _made(self, call: Hostcall, thread: _Thread) -> None:

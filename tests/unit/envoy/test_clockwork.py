@@ -92,6 +92,11 @@ def said(proxywasm: pw.Toolkit, guest: str, conductor: Conductor) -> list[bytes]
     return logs
 
 
+def tick_at(offset_ns: int) -> list[bytes]:
+    """What the guest logs on a tick."""
+    return [b"tick", at(offset_ns), at(offset_ns), b"the first bytes."]
+
+
 def at(offset_ns: int) -> bytes:
     """A time as a guest logs it."""
     return struct.pack("<Q", START_NS + offset_ns)
@@ -102,9 +107,8 @@ def test_time_and_ticks_are_the_metronomes(proxywasm: pw.Toolkit, ready: str) ->
     """Not the host's, which ticks every second here; the guest's memory, gauges and queues are as they were."""
     conductor = Conductor(order(5), order(7, QUEUE), order(9, b"mine"), order(11, QUEUE))
     logs = said(proxywasm, GUEST.replace("READY", ready), conductor)
-    tick = lambda offset: [b"tick", at(offset), at(offset), b"the first bytes."]  # noqa: E731
     own = [b"ready"] if ready else []
-    assert logs == [at(0), struct.pack("<QQ", 5, 77), *tick(7), *own, *tick(11)]
+    assert logs == [at(0), struct.pack("<QQ", 5, 77), *tick_at(7), *own, *tick_at(11)]
     assert conductor.asked == ["/0"] * 5
 
 
@@ -173,6 +177,12 @@ def test_a_service_that_failed(conductor: Metronome) -> None:
     ask(conductor, "0", "1")
     with pytest.raises(EnvoyFailure, match="moves the clock in Envoy failed: the guest's queue for ticks is not there"):
         conductor.set(1, ("", QUEUE))
+
+
+def test_a_server_that_failed(conductor: Metronome) -> None:
+    conductor.failed(ValueError("why"))
+    with pytest.raises(EnvoyFailure, match="the server that moves the clock in Envoy failed: why"):
+        conductor.set(1)
 
 
 def test_a_service_that_has_done_it(conductor: Metronome) -> None:
