@@ -9,7 +9,16 @@ from ..envoy.clockwork import TICK
 from ..model import Callout, Timeout
 from ..trace import Callback
 
-__all__ = ["answer_to", "begins_of_answers", "made", "phases", "seconds_in_vain", "ticks_while_answered"]
+__all__ = [
+    "ANSWERS",
+    "CALLS",
+    "answer_to",
+    "begins_of_answers",
+    "made",
+    "phases",
+    "seconds_in_vain",
+    "ticks_while_answered",
+]
 
 CALLS = {"proxy_http_call": "call_id", "proxy_grpc_call": "call_id", "proxy_grpc_stream": "stream_id"}
 """The hostcalls that make one, and the result that is its id."""

@@ -22,7 +22,7 @@ from ..mock.tcp import TcpStream
 from ..mock.views import PropertiesView, QueuesView, SharedDataView, VmView
 from ..model import Exchange, LogLevel, Request, Upstream
 from .scene import BY_HAND, Part, Scene
-from .shadow import Shadow
+from .shadow import Played, Shadow
 from .stream import ShadowedStream
 from .tcp import ShadowedTcpStream
 from .timeline import MOVED
@@ -147,7 +147,7 @@ class ShadowedHost(MockHost):
         if isinstance(error, GuestBudgetExceeded):
             shadow.taint("the filter does not come back")
         upstream_answer = answers[0] if answers else None
-        found = shadow.check(self, exchange, http_version, upstream_answer, error, before=before, began_ns=began)
+        found = shadow.check(self, Played(exchange, http_version, upstream_answer, error, before, began))
         if found:
             raise self._differs(exchange, found) from error
         if error is not None:

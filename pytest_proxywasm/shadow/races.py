@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from ..model import Action
 from ..trace import Trace
+from .calls import ANSWERS, CALLS
 
 __all__ = ["answers_race", "calls_in_response", "closes_and_replies", "several_wait"]
 
 _REQUEST = ("proxy_on_request_headers", "proxy_on_request_body", "proxy_on_request_trailers")
 _RESPONSE = ("proxy_on_response_headers", "proxy_on_response_body", "proxy_on_response_trailers")
-_CALLS = ("proxy_http_call", "proxy_grpc_call", "proxy_grpc_stream")
-_ANSWERS = ("proxy_on_http_call_response", "proxy_on_grpc_receive", "proxy_on_grpc_close")
 
 
 def answers_race(trace: Trace) -> bool:
@@ -31,7 +30,7 @@ def answers_race(trace: Trace) -> bool:
                 held.discard(event.context_id)
             else:
                 held.add(event.context_id)
-        elif event.name in _ANSWERS and begun and not held:
+        elif event.name in ANSWERS and begun and not held:
             return True
         if any(call.name == "proxy_continue_stream" and not call.status for call in event.hostcalls):
             held.clear()
@@ -43,7 +42,7 @@ def several_wait(trace: Trace) -> bool:
     waiting = 0
     for event in trace:
         waiting -= event.name in ("proxy_on_http_call_response", "proxy_on_grpc_close")
-        waiting += sum(1 for call in event.hostcalls if call.name in _CALLS and not call.status)
+        waiting += sum(1 for call in event.hostcalls if call.name in CALLS and not call.status)
         if waiting > 1:
             return True
     return False
@@ -51,7 +50,7 @@ def several_wait(trace: Trace) -> bool:
 
 def calls_in_response(trace: Trace) -> bool:
     """Whether a filter calls out in a response callback: the upstream may still be sending when the answer comes."""
-    return any(call.name in _CALLS for event in trace if event.name in _RESPONSE for call in event.hostcalls)
+    return any(call.name in CALLS for event in trace if event.name in _RESPONSE for call in event.hostcalls)
 
 
 def closes_and_replies(trace: Trace) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..checks import Checks
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ..filters import Filter
     from ..mock import MockHost
 
-__all__ = ["Shadow"]
+__all__ = ["Played", "Shadow"]
 
 IN_BOTH = ("protocol", "services", "clusters", "node", "routes", "buffer_limit")
 """Options that Envoy gets as well."""
@@ -53,6 +54,25 @@ CLOSED = "the filter replies to a stream that it has closed"
 BODILESS = "a filter holds the body of a response whose status allows none: the client has all of it"
 RACE = "a callout is answered while the request or the upstream's answer is under way as well"
 SEVERAL = "several callouts wait at a time, and what differs may be the order of their answers"
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """An exchange of the mock that is over.
+
+    Attributes:
+        upstream: what answered it; ``None`` if it did not get there.
+        error: what it raises.
+        before: how many events there were in the mock before it.
+        began_ns: when it began there.
+    """
+
+    exchange: Exchange
+    http_version: str
+    upstream: Any
+    error: FilterError | None
+    before: int
+    began_ns: int
 
 
 class Shadow:
@@ -247,25 +267,11 @@ class Shadow:
 
     # An exchange.
 
-    def check(
-        self,
-        mock: MockHost,
-        exchange: Exchange,
-        http_version: str,
-        upstream: Any,
-        error: FilterError | None,
-        *,
-        before: int,
-        began_ns: int,
-    ) -> list[str]:
-        """Run the exchange in Envoy as well; what differs, in words.
-
-        Args:
-            before: how many events there were in the mock before it.
-            began_ns: when it began there.
-        """
+    def check(self, mock: MockHost, played: Played) -> list[str]:
+        """Run an exchange in Envoy as well; what differs, in words."""
+        exchange, upstream, error, before = played.exchange, played.upstream, played.error, played.before
         self._timeline.look(mock)
-        self._look_for_reasons(mock, exchange, http_version, upstream, error, mock.clock.now_ns - began_ns)
+        self._look_for_reasons(played, mock.clock.now_ns - played.began_ns)
         if self._reason:
             self._checks.skip(self._reason)
             return []
@@ -277,14 +283,14 @@ class Shadow:
             if problem:
                 self.skip(problem)
                 return []
-            found = self._timeline.catch_up(mock, host, self._clusters, before, began_ns)
+            found = self._timeline.catch_up(mock, host, self._clusters, before, played.began_ns)
             if found:
                 self._checks.differed += 1
                 self.taint("what happened before it was not the same")
                 return found
             player = self._timeline.player(host, mock.trace[before:])
             with self._clusters.refusing(exchange.callouts, host):
-                envoy, failure = self._run(host, exchange, http_version, upstream, player)
+                envoy, failure = self._run(host, exchange, played.http_version, upstream, player)
             self._timeline.done(mock)
         except FilterStartError as refused:
             self._checks.differed += 1
@@ -393,15 +399,8 @@ class Shadow:
             return []
         return [f"it ends with {ours} in the mock, and with {theirs} in Envoy:\n    {failure or error}"]
 
-    def _look_for_reasons(
-        self,
-        mock: MockHost,
-        exchange: Exchange,
-        http_version: str,
-        upstream: Any,
-        error: FilterError | None,
-        waited_ns: int,
-    ) -> None:
+    def _look_for_reasons(self, played: Played, waited_ns: int) -> None:
+        exchange, upstream, error = played.exchange, played.upstream, played.error
         if self._reason:
             return
         if self._timeline.ticked_in(exchange):
@@ -411,8 +410,8 @@ class Shadow:
             self.taint(WAITS)
         if exchange.request is not None:
             request = exchange.request
-            problem = problem_with_request(request, http_version) or problem_with_answer(upstream, request)
-            problem = problem or problem_with_result(exchange, http_version)
+            problem = problem_with_request(request, played.http_version) or problem_with_answer(upstream, request)
+            problem = problem or problem_with_result(exchange, played.http_version)
             if problem:
                 self.taint(problem)
         if answers_race(exchange.trace):

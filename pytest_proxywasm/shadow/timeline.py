@@ -51,7 +51,8 @@ LONGEST_WAIT = 1.5
 LONGEST_VAIN = 6.0
 """The same for callouts that nobody answers, together."""
 MOST_TICKS = 1000
-"""How many ticks are played before an exchange, or during it."""
+"""How many ticks are played before an exchange and during it."""
+MANY = f"more than {MOST_TICKS} ticks before an exchange and during it"
 
 
 class Timeline:
@@ -135,7 +136,7 @@ class Timeline:
         if any(self._queue(event) is None for event in ticks):
             return TICKS
         if len(ticks) > MOST_TICKS:
-            return WAITS
+            return MANY
         if any(clusters.holds(event) for event in mock.trace[before:]):
             return LATER
         calls = mock.callouts[self._calls :]
